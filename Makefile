@@ -1,0 +1,55 @@
+# Everything runs in .venv; `make help` lists the commands.
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/pip --disable-pip-version-check -q
+CORE    := $(VENV)/.core
+FULL    := $(VENV)/.full
+
+# What the commands work on; override on the command line: make train DATA=my/tiles
+SEED    ?= 1
+SCENES  ?= data/scenes
+DATA    ?= data/yolo
+CONFIG  ?= configs/train.yaml
+DEVICES ?= cpu
+OUT     ?= runs/train
+WEIGHTS ?= weights/railcars-n.json
+
+.PHONY: help setup demo test lint scenes dataset train export calibrate evaluate predict bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(CORE): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -e .
+	touch $@
+
+$(FULL): $(CORE)
+	$(PIP) install -e .[train,dev]
+	touch $@
+
+setup: $(FULL)  ## install everything: the extras train and dev too
+
+demo: $(CORE)  ## render the example series, count it, write runs/demo/report.html (core install only)
+	$(BIN)/python -m training.synth.demo --out runs/demo-scenes
+	$(BIN)/railcars run runs/demo-scenes/images --facilities runs/demo-scenes/facilities.geojson --out runs/demo
+
+test: $(FULL)  ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(FULL)  ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+scenes: $(CORE)  ## render training scenes into SCENES
+	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --seed $(SEED) --out $(SCENES)
+
+dataset: $(FULL)  ## cut SCENES into training tiles in DATA
+	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA)
+
+train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT
+	test -e $(DATA) || $(MAKE) scenes dataset
+	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT)

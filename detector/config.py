@@ -1,0 +1,117 @@
+"""The settings of each command: pydantic models whose defaults are the YAML files in `configs/`."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from detector.errors import UsageError
+from detector.resources import resource
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def digest(self) -> str:
+        """SHA-256 of the settings' canonical JSON: equal settings, equal digest."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class ClassTable(Settings):
+    """Class names, reported groups, merge families and the mapping of public label sets."""
+
+    names: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]]
+    families: dict[str, tuple[str, ...]]
+    xview: dict[int, str]
+
+    @model_validator(mode="after")
+    def _known_names(self) -> Self:
+        used = {name for members in (*self.groups.values(), *self.families.values()) for name in members}
+        if unknown := used - set(self.names):
+            raise ValueError(f"groups and families name unknown classes: {sorted(unknown)}")
+        return self
+
+    def family_of(self, name: str) -> int:
+        """Index of the merge family that holds class `name`."""
+        return next(i for i, members in enumerate(self.families.values()) if name in members)
+
+
+class DetectConfig(Settings):
+    """How scenes become detections; a change needs a new RUN folder."""
+
+    tile_px: int = Field(ge=64, multiple_of=32)
+    overlap_px: int = Field(ge=0)
+    margin_m: float = Field(ge=0)
+    merge_ios: float = Field(gt=0, le=1)
+    gsd_min_m: float = Field(gt=0)
+    gsd_max_m: float = Field(gt=0)
+    batch: int = Field(ge=1)
+    precision: Literal["auto", "fp32"]
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Self:
+        if self.overlap_px * 2 > self.tile_px:
+            raise ValueError(f"overlap_px {self.overlap_px} is more than half of tile_px {self.tile_px}")
+        return self
+
+
+class CountConfig(Settings):
+    """How detections become counts and verdicts; a change only recounts."""
+
+    draws: int = Field(ge=100)
+    seed: int
+    min_history: int = Field(ge=2)
+    queue_p: float = Field(gt=0, lt=1)
+    queue_record: float = Field(gt=0, lt=1)
+    fdr: float = Field(gt=0, lt=1)
+    eye_cv: float = Field(ge=0)
+    total_from: float = Field(ge=0, le=1)
+    point_from: float = Field(ge=0, le=1)
+    same_time_minutes: float = Field(ge=0)
+    repeat_rho: float = Field(ge=0, lt=1)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(model: type[S], path: Path) -> S:
+    """Read a YAML file into `model`.
+
+    Raises:
+        UsageError: the file is missing, is no YAML, or a key or value is wrong; the message names it.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).", "Give the path of a YAML file.") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not YAML ({error}).", "Compare it with the file of that name in configs/.") from error
+    try:
+        return model.model_validate(values or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        raise UsageError(
+            f"{path}: {key}: {first['msg']}. Received: {first['input']!r}.",
+            "The file of that name in configs/ documents every key.",
+        ) from error
+
+
+def class_table() -> ClassTable:
+    """The shipped class table, `configs/classes.yaml`."""
+    return load_settings(ClassTable, resource("configs", "classes.yaml"))
+
+
+def detect_config(path: Path | None = None) -> DetectConfig:
+    """Detection settings from `path`, by default the shipped `configs/detect.yaml`."""
+    return load_settings(DetectConfig, path or resource("configs", "detect.yaml"))
+
+
+def count_config(path: Path | None = None) -> CountConfig:
+    """Counting settings from `path`, by default the shipped `configs/count.yaml`."""
+    return load_settings(CountConfig, path or resource("configs", "count.yaml"))
