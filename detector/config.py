@@ -48,10 +48,17 @@ class DetectConfig(Settings):
     overlap_px: int = Field(ge=0)
     margin_m: float = Field(ge=0)
     merge_ios: float = Field(gt=0, le=1)
+    bands: tuple[int, ...] | None
     gsd_min_m: float = Field(gt=0)
     gsd_max_m: float = Field(gt=0)
     batch: int = Field(ge=1)
     precision: Literal["auto", "fp32"]
+
+    @model_validator(mode="after")
+    def _bands_fit(self) -> Self:
+        if self.bands is not None and (len(self.bands) not in {1, 3} or min(self.bands) < 1):
+            raise ValueError(f"bands are one or three numbers from 1. Received: {list(self.bands)}")
+        return self
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> Self:
@@ -90,7 +97,9 @@ def load_settings(model: type[S], path: Path) -> S:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).", "Give the path of a YAML file.") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not YAML ({error}).", "Compare it with the file of that name in configs/.") from error
+        raise UsageError(
+            f"{path}: is not YAML ({error}).", "Compare it with the file of that name in configs/."
+        ) from error
     try:
         return model.model_validate(values or {})
     except ValidationError as error:

@@ -1,0 +1,168 @@
+"""The earlier counts that a date is compared with: same footprint, same model, errors on both sides."""
+
+import zlib
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from detector.calibration_file import Counter
+from detector.counting.background import Counts, seasonal_offsets
+from detector.counting.combine import combine_repeats
+from detector.counting.interval import Estimate, estimate
+from detector.counting.samples import Floats
+from detector.sightings import FULLY_SEEN, Sighting
+
+EYE_GROUP = "railcar"
+_Z95 = 1.959964
+_SAYS_NOTHING = 0.2  # a date that shows less of today's footprint than this is no evidence
+_CUT_DRAWS = 300  # for counts recomputed in another date's footprint
+
+
+@dataclass(frozen=True)
+class EyeCounts:
+    """Counts made by eye at one facility, in order of date."""
+
+    dates: tuple[date, ...] = ()
+    value: Floats = field(default_factory=lambda: np.zeros(0))
+    low: Floats = field(default_factory=lambda: np.zeros(0))
+    high: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The history of one facility and group as one date sees it.
+
+    Attributes:
+        counts: n earlier counts within today's visible part.
+        season: (n,) log seasonal factors relative to today.
+        since: first of their dates; None without any.
+        seen, total: counts inside today's visible part, and in the whole, on the fully seen earlier dates.
+    """
+
+    counts: Counts
+    season: Floats
+    since: date | None
+    seen: Floats
+    total: Floats
+
+
+@dataclass
+class Tally:
+    """Estimates of one group, each made once: equal sightings, equal counts, whatever else is in the run."""
+
+    group: str
+    classes: tuple[str, ...]
+    counter: Counter
+    n_draws: int
+    seed: int
+    repeat_rho: float
+    _known: dict[tuple[str, date], Estimate] = field(default_factory=dict)
+
+    def rng(self, sighting: Sighting, purpose: str = "") -> np.random.Generator:
+        """Random numbers that depend on the sighting, the group, the purpose and the seed alone."""
+        key = f"{sighting.facility_id}|{sighting.date}|{self.group}|{purpose}"
+        return np.random.default_rng([self.seed, zlib.crc32(key.encode())])
+
+    def whole(self, sighting: Sighting) -> Estimate:
+        """The count of all that is visible."""
+        key = (sighting.facility_id, sighting.date)
+        if key not in self._known:
+            self._known[key] = self._estimate(sighting, self.n_draws)
+        return self._known[key]
+
+    def cut(self, sighting: Sighting) -> Estimate:
+        """The count of a sighting that was cut to another date's footprint."""
+        return self._estimate(sighting, min(self.n_draws, _CUT_DRAWS))
+
+    def _estimate(self, sighting: Sighting, n_draws: int) -> Estimate:
+        counter, rng = self.counter, self.rng(sighting)
+        repeats = [
+            estimate(counter.model, counter.inflation, view.sample(self.classes), n_draws, rng)
+            for view in sighting.views
+        ]
+        return combine_repeats(repeats, self.repeat_rho)
+
+
+def eye_counts(history: pd.DataFrame | None, eye_cv: float) -> dict[str, EyeCounts]:
+    """Counts by eye per facility; where lo or hi is missing, the error is `eye_cv`.
+
+    Args:
+        history: facility_id, date, count, lo, hi.
+        eye_cv: relative error of a count that states none.
+    """
+    if history is None or history.empty:
+        return {}
+    table = history.assign(date=pd.to_datetime(history["date"]).dt.date).sort_values("date", kind="stable")
+    found = {}
+    for facility_id, rows in table.groupby("facility_id"):
+        value = rows["count"].to_numpy(dtype=np.float64)
+        half = _Z95 * eye_cv * value
+        low, high = (
+            rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(value.size, np.nan)
+            for name in ("lo", "hi")
+        )
+        found[str(facility_id)] = EyeCounts(
+            tuple(rows["date"]),
+            value,
+            np.clip(np.where(np.isnan(low), value - half, low), 0, value),
+            np.maximum(np.where(np.isnan(high), value + half, high), value),
+        )
+    return found
+
+
+def baseline(today: Sighting, earlier: list[Sighting], eye: EyeCounts, tally: Tally) -> Baseline:
+    """The earlier dates within today's footprint.
+
+    A date that shows only part of that footprint is censored from below. Where either date has no
+    georeference the visible shares alone decide. A count by eye is of the railcars in the whole facility;
+    where today is partly seen it overstates the history: fewer surges, never more.
+
+    Args:
+        today: the date that is judged.
+        earlier: sightings of the same facility at earlier dates.
+        eye: counts by eye; a date that the run has too is taken from the run.
+        tally: estimates of the group.
+    """
+    dates: list[date] = []
+    rows: list[tuple[float, float, float, bool]] = []
+    seen, total = [], []
+    for sighting in earlier:
+        if sighting.date >= today.date:
+            continue
+        found, share = _in_footprint(today, sighting, tally)
+        if share < _SAYS_NOTHING:
+            continue
+        dates.append(sighting.date)
+        rows.append((found.count, found.low[0.95], found.high[0.95], share < FULLY_SEEN))
+        if sighting.is_full:
+            seen.append(found.count)
+            total.append(tally.whole(sighting).count)
+    if tally.group == EYE_GROUP:
+        known = {sighting.date for sighting in earlier}
+        for i, day in enumerate(eye.dates):
+            if day < today.date and day not in known:
+                dates.append(day)
+                rows.append((eye.value[i], eye.low[i], eye.high[i], False))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    years = np.array([_decimal_year(day) for day in dates])
+    return Baseline(
+        counts=Counts(table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(bool)),
+        season=seasonal_offsets(table[:, 0], years, _decimal_year(today.date)),
+        since=min(dates) if dates else None,
+        seen=np.array(seen, dtype=np.float64),
+        total=np.array(total, dtype=np.float64),
+    )
+
+
+def _in_footprint(today: Sighting, earlier: Sighting, tally: Tally) -> tuple[Estimate, float]:
+    """The earlier count within today's visible part, and the share of that part which was seen then."""
+    if today.is_full or today.visible.is_empty or earlier.visible.is_empty:
+        return tally.whole(earlier), min(1.0, earlier.observed / today.observed)
+    cut, share = earlier.within(today.visible)
+    return tally.cut(cut), share
+
+
+def _decimal_year(day: date) -> float:
+    return day.year + (day.timetuple().tm_yday - 1) / 365.25

@@ -1,0 +1,241 @@
+"""The command `railcars`: parse, call, print."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+
+from detector import __version__
+from detector.config import count_config, detect_config
+from detector.console import Watcher, counts_table, scenes_table, show_rejected
+from detector.errors import RailcarsError
+
+EXIT_STRICT, EXIT_USAGE, EXIT_NOTHING = 1, 2, 3
+
+app = typer.Typer(
+    help="Count railcars in overhead imagery, per facility and date, with confidence intervals.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Images = Annotated[list[Path], typer.Argument(help="Folders, image files, STAC documents or .txt lists of paths.")]
+Facilities = Annotated[Path, typer.Option(help="GeoJSON or GeoPackage of facility polygons.")]
+Out = Annotated[Path, typer.Option(help="The RUN folder; grows with every call.")]
+Run = Annotated[Path, typer.Argument(help="A RUN folder.")]
+Manifest = Annotated[Path | None, typer.Option(help="CSV with what the files do not say (docs/inputs.md).")]
+History = Annotated[Path | None, typer.Option(help="CSV of earlier counts made by eye.")]
+WeightsName = Annotated[str | None, typer.Option(help="Name of shipped weights, or path of their .json.")]
+DetectSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/detect.yaml.")]
+CountSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/count.yaml.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail (1) if any input was rejected.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def main() -> None:
+    """Entry point: errors that a user can act on become one line and exit code 2."""
+    try:
+        app()
+    except RailcarsError as error:
+        Console(stderr=True).print(f"railcars: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(EXIT_USAGE)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def scenes(
+    images: Images,
+    facilities: Annotated[Path | None, typer.Option(help="Show the covered share of these facilities.")] = None,
+    manifest: Manifest = None,
+    settings: DetectSettings = None,
+    json_output: AsJson = False,
+) -> None:
+    """Dry run: date, size, bands, GSD, CRS, covered facilities and the verdict, per file.
+
+    Example: railcars scenes images --facilities facilities.geojson
+    """
+    from detector.facilities import distances_km, load_facilities
+    from detector.listing import scene_table
+    from detector.scenes import find_scenes
+
+    config = detect_config(settings)
+    outlines = load_facilities(facilities) if facilities else ()
+    survey = find_scenes(
+        images, manifest=manifest, bands=config.bands, gsd_limits_m=(config.gsd_min_m, config.gsd_max_m)
+    )
+    table = scene_table(survey, outlines)
+    if json_output:
+        _print_json(json.loads(table.to_json(orient="records", date_format="iso")))
+    else:
+        Console().print(scenes_table(table))
+        for facility_id, km in distances_km(survey.scenes, outlines).items():
+            if km > 0:
+                far = "is far from all images" if km == float("inf") else f"is {km:.1f} km from the nearest image"
+                _warn(f"facility {facility_id} {far}; check its polygon, and the images' georeference.")
+    if not survey.scenes:
+        raise typer.Exit(EXIT_NOTHING)
+
+
+@app.command()
+def run(
+    images: Images,
+    facilities: Facilities,
+    out: Out,
+    manifest: Manifest = None,
+    history: History = None,
+    weights: WeightsName = None,
+    settings: DetectSettings = None,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    json_output: AsJson = False,
+) -> None:
+    """The main job: detect, count, report.
+
+    Example: railcars run images --facilities facilities.geojson --out RUN
+    """
+    from detector.report import report as write_report
+    from detector.run import count_step
+
+    plain = quiet or json_output
+    rejected = _detect(images, facilities, out, manifest=manifest, weights=weights, settings=settings, quiet=plain)
+    counts = count_step(out, count_config(), history)
+    page = write_report(out)
+    _finish(counts, quiet=plain, json_output=json_output)
+    if not plain:
+        Console().print(f"report: {page}", markup=False, soft_wrap=True)
+    _exit(counts, rejected, strict)
+
+
+@app.command()
+def detect(
+    images: Images,
+    facilities: Facilities,
+    out: Out,
+    manifest: Manifest = None,
+    weights: WeightsName = None,
+    settings: DetectSettings = None,
+    strict: Strict = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the objects: detections.parquet, detections.gpkg, scenes.parquet.
+
+    Example: railcars detect images --facilities facilities.geojson --out RUN
+    """
+    rejected = _detect(images, facilities, out, manifest=manifest, weights=weights, settings=settings, quiet=quiet)
+    if strict and rejected:
+        raise typer.Exit(EXIT_STRICT)
+
+
+@app.command()
+def count(
+    folder: Run,
+    history: History = None,
+    settings: CountSettings = None,
+    quiet: Quiet = False,
+    json_output: AsJson = False,
+) -> None:
+    """Count what was detected: counts.csv, counts.parquet.
+
+    Example: railcars count RUN --history counts_by_eye.csv
+    """
+    from detector.run import count_step
+
+    counts = count_step(folder, count_config(settings), history)
+    _finish(counts, quiet=quiet or json_output, json_output=json_output)
+    _exit(counts, 0, strict=False)
+
+
+@app.command()
+def report(folder: Run, quiet: Quiet = False) -> None:
+    """Write report.html from the counts.
+
+    Example: railcars report RUN
+    """
+    from detector.report import report as write_report
+
+    page = write_report(folder)
+    if not quiet:
+        Console().print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    folder: Run,
+    truth: Annotated[Path, typer.Option(help="Folder of <stem>.truth.geojson, or one GeoJSON of labelled polygons.")],
+    json_output: AsJson = False,
+) -> None:
+    """Measure detections, counts and intervals of a run against truth.
+
+    Example: railcars evaluate RUN --truth labels.geojson
+    """
+    from training.evaluate import evaluate as measure
+    from training.evaluate import tables
+
+    result = measure(folder, truth)
+    if json_output:
+        _print_json(result)
+        return
+    for table in tables(result):
+        Console().print(table)
+
+
+def _detect(
+    images: list[Path],
+    facilities: Path,
+    out: Path,
+    *,
+    manifest: Path | None,
+    weights: str | None,
+    settings: Path | None,
+    quiet: bool,
+) -> int:
+    """Detect with progress; returns how many inputs were rejected."""
+    from detector.run import Inputs, detect_step
+    from detector.weights import load_weights
+
+    inputs = Inputs(tuple(images), facilities, manifest)
+    with Watcher(quiet=quiet) as watcher:
+        result, rejected = detect_step(inputs, out, load_weights(weights), detect_config(settings), watcher)
+    if not quiet:
+        Console().print(
+            f"{result.n_scenes} scenes ({result.n_new} new), {result.n_tiles} tiles in {result.seconds:.1f} s, "
+            f"{result.n_detected} objects at or above the operating threshold"
+        )
+        show_rejected(rejected, out / "rejected.csv")
+        if result.left_out:
+            _warn(f"{len(result.left_out)} scenes of earlier calls were not given this time and are left out.")
+    return len(rejected)
+
+
+def _finish(counts: pd.DataFrame, *, quiet: bool, json_output: bool) -> None:
+    if json_output:
+        _print_json(json.loads(counts.to_json(orient="records", date_format="iso")))
+    if not quiet:
+        for table in counts_table(counts):
+            Console().print(table)
+
+
+def _exit(counts: pd.DataFrame, rejected: int, strict: bool) -> None:
+    if strict and rejected:
+        raise typer.Exit(EXIT_STRICT)
+    if counts.empty:
+        raise typer.Exit(EXIT_NOTHING)
+
+
+def _print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    typer.echo(json.dumps(value, indent=1))
+
+
+def _warn(text: str) -> None:
+    Console(stderr=True).print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)

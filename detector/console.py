@@ -1,0 +1,125 @@
+"""What the command prints: progress with rate and time left, and the tables of scenes and counts."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from detector.scene import Rejection
+from detector.verdicts import probability
+
+LINE_EVERY_S = 10.0
+REJECTED_SHOWN = 10
+
+
+class Watcher:
+    """Progress of detection (`detector.engine.Progress`): a bar on a terminal, plain lines otherwise."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("tiles, {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet or not Console(stderr=True).is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("detecting", total=None, rate="")
+        self._tiles = self._computed = self._total = 0
+        self._started = self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def total(self, scenes: int, tiles: int) -> None:
+        """How much there is to do."""
+        self._total = tiles
+        self._bar.update(self._task, total=tiles, description=f"detecting in {scenes} scenes")
+
+    def tile(self, *, computed: bool) -> None:
+        """One more tile is done."""
+        self._tiles += 1
+        self._computed += computed
+        rate = self._computed / max(time.monotonic() - self._started, 1e-6)
+        self._bar.update(self._task, advance=1, rate=f"{rate:.1f}/s")
+        if not self._quiet and self._bar.disable and time.monotonic() - self._told >= LINE_EVERY_S:
+            self._told = time.monotonic()
+            left = (self._total - self._tiles) / max(rate, 1e-6)
+            self._bar.console.print(
+                f"{self._tiles}/{self._total} tiles, {rate:.1f}/s, about {left:.0f} s left", highlight=False
+            )
+
+    def scene(self, scene_id: str, n_detected: int) -> None:
+        """A scene is finished; the bar tells enough."""
+
+
+def scenes_table(scenes: pd.DataFrame) -> Table:
+    """The rows of `detector.listing.scene_table` for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("file", "date", "from", "size", "bands", "type", "GSD m", "CRS", "facilities", "verdict"):
+        table.add_column(name, overflow="fold")
+    for row in scenes.to_dict("records"):
+        size = f"{row['width']} x {row['height']}" if row["width"] else ""
+        bands = f"{row['bands']} of {row['n_bands']}" if row["n_bands"] else ""
+        gsd = f"{row['gsd_m']:.2f}" if row["gsd_m"] else ""
+        covered = ", ".join(f"{name} {share:.0%}" for name, share in row["covered"].items())
+        date = f"{row['date']:%Y-%m-%d %H:%M}" if row["date"] is not None else ""
+        cells = [Path(row["file"]).name, date, row["date_source"], size, bands, row["dtype"], gsd, row["crs"]]
+        table.add_row(*(str(cell or "") for cell in cells), covered, row["verdict"], style=_style(row["usable"]))
+    return table
+
+
+def counts_table(counts: pd.DataFrame) -> Iterator[Table]:
+    """One table per facility: its railcars by date."""
+    railcars = counts[counts["group"] == "railcar"]
+    for facility_id, rows in railcars.groupby("facility_id", sort=True):
+        table = Table(title=f"{facility_id}: railcars", title_justify="left", box=None, pad_edge=False)
+        for name in ("date", "detected", "count", "95 % interval", "seen", "new record", "surge", "flags"):
+            table.add_column(name, justify="right" if name in {"detected", "count", "seen"} else "left")
+        for row in rows.to_dict("records"):
+            record = "" if pd.isna(row["p_surge"]) else probability(float(row["p_surge"]))
+            table.add_row(
+                f"{row['date']:%Y-%m-%d}",
+                str(row["n_detected"]),
+                "" if pd.isna(row["count"]) else f"{row['count']:.0f}",
+                _interval(row["lo95"], row["hi95"]),
+                f"{row['observed_fraction']:.0%}",
+                record,
+                row["surge"],
+                row["flags"],
+                style="bold" if row["surge"] == "yes" else None,
+            )
+        yield table
+
+
+def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
+    """The first rejected inputs with reason and cure, and where the rest is listed."""
+    console = Console(stderr=True)
+    for entry in rejected[:REJECTED_SHOWN]:
+        text = f"rejected: {entry.path}: {entry.reason}. {entry.cure}"
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
+    if len(rejected) > REJECTED_SHOWN:
+        console.print(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}", markup=False)
+
+
+def _interval(low: float, high: float) -> str:
+    return f"at least {low:.0f}" if pd.isna(high) else f"{low:.0f}-{high:.0f}"
+
+
+def _style(usable: bool) -> str | None:
+    return None if usable else "yellow"

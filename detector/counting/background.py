@@ -1,0 +1,153 @@
+"""Algorithm S, step 1: what a facility's usual counts look like, from its history.
+
+y ~ NB(mean lambda, variance lambda + psi lambda^2); flat prior on log lambda, log psi ~ N(log 0.35, 0.9^2),
+on a grid.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betainc, gammaln
+from scipy.stats import f as f_distribution
+
+from detector.counting.samples import Bools, Floats
+
+_N_LAMBDA, _N_PSI = 70, 24
+_USUAL_PSI = 0.35
+_LOG_PSI_MEAN, _LOG_PSI_SD = math.log(_USUAL_PSI), 0.9
+_Z95 = 1.959964
+_NEGLIGIBLE = 1e-9
+_SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Corrected counts with their errors.
+
+    Attributes:
+        value, low, high: (n,) estimates and ends of their 95 % intervals.
+        censored: (n,) true where only a part was seen, so that the value is a lower bound.
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+    censored: Bools
+
+    def __post_init__(self) -> None:
+        shapes = {self.value.shape, self.low.shape, self.high.shape, self.censored.shape}
+        if len(shapes) != 1 or self.value.ndim != 1:
+            raise ValueError(f"value, low, high, censored must share a shape (n,). Received: {sorted(shapes)}.")
+        if not (np.all(self.low <= self.value) and np.all(self.value <= self.high) and np.all(self.low >= 0)):
+            raise ValueError("counts need 0 <= low <= value <= high.")
+
+    @property
+    def relative_variance(self) -> Floats:
+        """(n,) squared coefficient of variation of each count's error."""
+        sd = (self.high - self.low) / (2 * _Z95)
+        return np.asarray((sd / np.maximum(self.value, 1.0)) ** 2, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Posterior of the usual rate and its dispersion.
+
+    Attributes:
+        rate: (70,) lambda on the grid, for the season of today.
+        psi: (24,) dispersions.
+        weight: (70, 24) posterior probability of each pair.
+    """
+
+    rate: Floats
+    psi: Floats
+    weight: Floats
+
+    def mean(self) -> tuple[float, float]:
+        """Posterior means of lambda and psi."""
+        return float(self.weight.sum(axis=1) @ self.rate), float(self.weight.sum(axis=0) @ self.psi)
+
+    def upper_tail(self, count: float, extra_psi: float = 0.0) -> float:
+        """Predictive P(Y >= count); `extra_psi` adds today's excess relative error."""
+        return float((self.weight * nb_upper_tail(count, self.rate[:, None], self.psi + extra_psi)).sum())
+
+    def pmf(self, n_max: int) -> Floats:
+        """(n_max + 1,) predictive probability of 0..n_max."""
+        counts = np.arange(n_max + 1, dtype=np.float64)
+        out: Floats = np.zeros(counts.size)
+        for j, psi in enumerate(self.psi):
+            used = self.weight[:, j] > _NEGLIGIBLE
+            log_p = nb_log_pmf(counts[:, None], self.rate[used], psi)
+            out += np.exp(log_p) @ self.weight[used, j]
+        return out
+
+
+def nb_log_pmf(count: Floats, rate: Floats, psi: Floats | float) -> Floats:
+    """Log of P(Y = count), broadcast over all arguments."""
+    shape = 1 / np.asarray(psi, dtype=np.float64)
+    log_choose = np.asarray(gammaln(count + shape) - gammaln(shape) - gammaln(count + 1), dtype=np.float64)
+    total = shape + rate
+    out = log_choose + shape * np.log(shape / total) + count * np.log(rate / total)
+    return np.asarray(out, dtype=np.float64)
+
+
+def nb_upper_tail(count: Floats | float, rate: Floats, psi: Floats | float) -> Floats:
+    """P(Y >= count), broadcast over all arguments; 1 at count 0."""
+    share = rate * psi / (1 + rate * psi)
+    tail = betainc(np.maximum(count, 1e-9), 1 / np.asarray(psi), share)
+    return np.asarray(np.where(np.asarray(count) <= 0, 1.0, tail), dtype=np.float64)
+
+
+def fit_background(history: Counts, season: Floats | None = None) -> Background:
+    """Posterior on the grid.
+
+    Args:
+        history: earlier counts, at least one.
+        season: (n,) log of each date's seasonal factor relative to today's; none by default.
+    """
+    log_season = np.zeros(history.value.size) if season is None else season
+    value = np.round(history.value)
+    level = float(np.mean(value * np.exp(-log_season))) + 0.5
+    spread = max(_USUAL_PSI, float(np.var(value)) / level**2) + 1 / level
+    reach = float(np.clip(6 * np.sqrt(spread / value.size), 0.6, 4.0))
+    log_psi = np.linspace(_LOG_PSI_MEAN - 3 * _LOG_PSI_SD, _LOG_PSI_MEAN + 3 * _LOG_PSI_SD, _N_PSI)
+    rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
+    psi = np.exp(log_psi)
+    log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
+    dates = np.column_stack([value, log_season, history.censored])
+    for (y, shift, is_censored), times in zip(*np.unique(dates, axis=0, return_counts=True), strict=True):
+        dated = rate[:, None] * np.exp(shift)
+        if is_censored:
+            log_weight += times * np.log(np.maximum(nb_upper_tail(y, dated, psi), 1e-300))
+        else:
+            log_weight += times * nb_log_pmf(y, dated, psi)
+    weight = np.exp(log_weight - log_weight.max())
+    return Background(rate, psi, weight / weight.sum())
+
+
+def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:
+    """(n,) log seasonal factor of each date relative to today's, from one yearly harmonic.
+
+    Zero unless there are 40 dates over 3 years and the harmonic is significant (F test, 1 %).
+
+    Args:
+        value: (n,) counts.
+        years: (n,) decimal years.
+        today_year: decimal year of today.
+    """
+    n = value.size
+    if n < _SEASON_DATES or np.ptp(years) < _SEASON_YEARS:
+        return np.zeros(n)
+    response = np.log(value + 0.5)
+
+    def harmonic(at: Floats) -> Floats:
+        return np.column_stack([np.cos(2 * np.pi * at), np.sin(2 * np.pi * at)])
+
+    design = np.column_stack([np.ones(n), harmonic(years)])
+    fitted, *_ = np.linalg.lstsq(design, response, rcond=None)
+    left = float(((response - design @ fitted) ** 2).sum())
+    explained = float(((response - response.mean()) ** 2).sum()) - left
+    if left <= 0 or f_distribution.sf(explained / 2 / (left / (n - 3)), 2, n - 3) > _SEASON_P:
+        return np.zeros(n)
+    today = harmonic(np.array([today_year]))[0]
+    return np.asarray((harmonic(years) - today) @ fitted[1:], dtype=np.float64)

@@ -1,0 +1,181 @@
+"""Algorithm R, steps 1 and 2: which detections are true, and which share of the true objects is found.
+
+True: p_i = expit(w0 + w1 z_i + w2 x + d) with a scene effect d ~ N(0, tau2), ridge logistic regression.
+Found: R ~ Beta(k m, k (1 - m)), logit m = t0 + t1 x + t2 q, penalised beta-binomial likelihood with a Laplace
+posterior; q is the scene's score quality. d and R share a Gaussian copula.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import betaln, expit
+from sklearn.linear_model import LogisticRegression
+
+from detector.counting.samples import METADATA, Bools, Floats, Labelled, Sample, Scaler, logit
+
+_MIN_TAU2 = 0.01
+_ANCHORS_Z = np.array([-3.0, -1.0, 1.0, 3.0])  # one pseudo-detection each, true with probability expit(z)
+_PRIOR_MEAN = np.r_[1.7, np.zeros(len(METADATA) + 1), np.log(10.0)]  # t0, t1 (K), t2, log k
+_PRIOR_SD = np.r_[1.5, np.full(len(METADATA) + 1, 0.5), 1.0]
+_COPULA_SHRINK = 20.0
+_MIN_SCENES = 3
+_ENOUGH_TO_TELL = 5.0  # true detections from which the score quality of a scene means something
+_QUALITY_SLACK = 0.1
+
+
+@dataclass(frozen=True)
+class Model:
+    """The fitted truth and recall models of one group.
+
+    Attributes:
+        scaler: standardises metadata.
+        truth: (2 + K,) w0, w1, w2.
+        tau2: variance of the scene effect.
+        z_mean: mean score logit of true detections.
+        recall: (3 + K,) mode of t0, t1, t2, log k; recall_cov its covariance (Laplace).
+        copula: correlation of the scene effect with the recall.
+        quality_floor: lowest score quality of the calibration scenes that hold enough to tell.
+    """
+
+    scaler: Scaler
+    truth: Floats
+    tau2: float
+    z_mean: float
+    recall: Floats
+    recall_cov: Floats
+    copula: float
+    quality_floor: float = -math.inf
+
+    def truth_logit(self, sample: Sample) -> Floats:
+        """(D,) logit of the probability that each detection is true, at d = 0."""
+        offset = self.truth[0] + self.truth[2:] @ self.scaler(sample)
+        return np.asarray(offset + self.truth[1] * logit(sample.scores), dtype=np.float64)
+
+    def p_true(self, sample: Sample) -> Floats:
+        """(D,) calibrated probability that each detection is an object of the group."""
+        return np.asarray(expit(self.truth_logit(sample)), dtype=np.float64)
+
+    def recall_features(self, sample: Sample) -> Floats:
+        """(2 + K,) 1, x, q: what logit m is linear in."""
+        return np.concatenate([[1.0], self.scaler(sample), [self.quality(sample)]])
+
+    def outside(self, sample: Sample) -> tuple[str, ...]:
+        """What of the scene lies outside the calibration: names of metadata, `scores` where they are weak."""
+        is_weak = self._tells(sample) and self.quality(sample) < self.quality_floor - _QUALITY_SLACK
+        return (*self.scaler.outside(sample), *(("scores",) if is_weak else ()))
+
+    def _tells(self, sample: Sample) -> bool:
+        return bool(self.p_true(sample).sum() >= _ENOUGH_TO_TELL)
+
+    def quality(self, sample: Sample) -> float:
+        """Score quality q = sum p_i (z_i - zbar) / (sum p_i + 5)."""
+        p = self.p_true(sample)
+        return float(p @ (logit(sample.scores) - self.z_mean) / (p.sum() + 5.0))
+
+
+def fit_model(scenes: Sequence[Labelled]) -> Model:
+    """Fit both models to scenes with known truth.
+
+    Raises:
+        ValueError: there is no scene.
+    """
+    if not scenes:
+        raise ValueError("At least one labelled scene is needed. Received: none.")
+    scaler = Scaler.fit([scene.sample for scene in scenes])
+    truth = _fit_truth(scenes, scaler)
+    draft = Model(scaler, truth, _MIN_TAU2, 0.0, _PRIOR_MEAN, np.diag(_PRIOR_SD**2), 0.0)
+    residual, variance = _scene_residuals(draft, scenes)
+    tau2 = max(_MIN_TAU2, float(((residual**2 - variance).sum() + 0.3) / ((variance**2).sum() + 3.0)))
+    p = np.concatenate([draft.p_true(scene.sample) for scene in scenes])
+    z = np.concatenate([logit(scene.sample.scores) for scene in scenes])
+    z_mean = float(p @ z / p.sum()) if p.sum() > 0 else 0.0
+    scored = Model(scaler, truth, tau2, z_mean, draft.recall, draft.recall_cov, 0.0)
+    features = np.array([scored.recall_features(scene.sample) for scene in scenes])
+    found = np.array([scene.is_true.sum() for scene in scenes], dtype=np.float64)
+    total = np.array([scene.n_true for scene in scenes], dtype=np.float64)
+    recall, cov = _fit_recall(features, found, total)
+    effect = residual / np.sqrt(variance + tau2 * variance**2 + 1e-9)
+    copula = _copula(effect, _recall_residuals(recall, features, found, total), total > 0)
+    telling = [scored.quality(scene.sample) for scene in scenes if scored._tells(scene.sample)]
+    return Model(scaler, truth, tau2, z_mean, recall, cov, copula, min(telling, default=-math.inf))
+
+
+def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> Floats:
+    """Ridge logistic regression of truth on score logit and metadata, pulled to p = score by pseudo-data."""
+    rows = [
+        np.column_stack([logit(s.sample.scores), np.tile(scaler(s.sample), (s.sample.scores.size, 1))]) for s in scenes
+    ]
+    anchors = np.zeros((2 * _ANCHORS_Z.size, 1 + len(METADATA)))
+    anchors[:, 0] = np.tile(_ANCHORS_Z, 2)
+    anchor_truth = np.repeat([True, False], _ANCHORS_Z.size)
+    features = np.vstack([*rows, anchors])
+    label = np.concatenate([*(scene.is_true for scene in scenes), anchor_truth])
+    weight = np.ones(label.size)
+    weight[-anchor_truth.size :] = np.concatenate([expit(_ANCHORS_Z), expit(-_ANCHORS_Z)])
+    fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features, label, sample_weight=weight)
+    return np.concatenate([fitted.intercept_, fitted.coef_[0]]).astype(np.float64)
+
+
+def _scene_residuals(model: Model, scenes: Sequence[Labelled]) -> tuple[Floats, Floats]:
+    """Per scene: sum of y - p, and sum of p (1 - p)."""
+    p = [model.p_true(scene.sample) for scene in scenes]
+    residual = [float((scene.is_true - q).sum()) for scene, q in zip(scenes, p, strict=True)]
+    return np.array(residual), np.array([float((q * (1 - q)).sum()) for q in p])
+
+
+def _fit_recall(features: Floats, found: Floats, total: Floats) -> tuple[Floats, Floats]:
+    """Mode and Laplace covariance of the penalised beta-binomial likelihood.
+
+    Args:
+        features: (S, 2 + K).
+        found: (S,) true detections.
+        total: (S,) true objects.
+    """
+
+    def loss(theta: Floats) -> float:
+        mean = np.clip(expit(features @ theta[:-1]), 1e-6, 1 - 1e-6)
+        k = np.exp(np.clip(theta[-1], -3, 8))
+        a, b = k * mean, k * (1 - mean)
+        likelihood = betaln(found + a, total - found + b) - betaln(a, b)
+        penalty = ((theta - _PRIOR_MEAN) / _PRIOR_SD) ** 2
+        return float(-likelihood.sum() + penalty.sum() / 2)
+
+    mode = np.asarray(minimize(loss, _PRIOR_MEAN, method="L-BFGS-B").x, dtype=np.float64)
+    return mode, np.linalg.inv(_positive(_hessian(loss, mode))).astype(np.float64)
+
+
+def _hessian(loss: Callable[[Floats], float], at: Floats, step: float = 1e-3) -> Floats:
+    """Second derivatives by central differences."""
+    size = at.size
+    shifts = np.eye(size) * step
+    out = np.empty((size, size))
+    for i in range(size):
+        for j in range(i + 1):
+            corners = [loss(at + a * shifts[i] + b * shifts[j]) for a in (1, -1) for b in (1, -1)]
+            out[i, j] = out[j, i] = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * step**2)
+    return out
+
+
+def _positive(matrix: Floats) -> Floats:
+    """The symmetric matrix with eigenvalues no smaller than the prior's weakest precision."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.maximum(values, 1 / _PRIOR_SD.max() ** 2)) @ vectors.T, dtype=np.float64)
+
+
+def _recall_residuals(theta: Floats, features: Floats, found: Floats, total: Floats) -> Floats:
+    """Standardised residuals of the found objects under the beta-binomial."""
+    mean = expit(features @ theta[:-1])
+    k = np.exp(theta[-1])
+    variance = total * mean * (1 - mean) * (k + total) / (k + 1)
+    return np.asarray((found - total * mean) / np.sqrt(variance + 1e-9), dtype=np.float64)
+
+
+def _copula(effect: Floats, recall: Floats, used: Bools) -> float:
+    """Correlation of the two residuals over the scenes that hold objects, shrunk by n / (n + 20)."""
+    a, b = np.clip(effect[used], -3, 3), np.clip(recall[used], -3, 3)
+    if a.size < _MIN_SCENES or a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1] * a.size / (a.size + _COPULA_SHRINK))

@@ -1,0 +1,77 @@
+"""Algorithm R, step 6: the published estimate and its intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.counting.calibration import Model, fit_model
+from detector.counting.inflation import LEVELS, Nonconformity, cross_fit, quantiles
+from detector.counting.posterior import draw_counts
+from detector.counting.samples import Floats, Labelled, Sample
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All that turns one group's detections into a count: both models and the out-of-fold nonconformity."""
+
+    model: Model
+    nonconformity: Nonconformity
+
+    def inflation(self) -> dict[float, float]:
+        """Factor c of each level."""
+        return {level: self.nonconformity.inflation(level) for level in LEVELS}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The count of one group in one view of a facility.
+
+    Laws: low <= count <= high at every level; no interval has zero width; a higher level contains a lower.
+
+    Attributes:
+        count: the median draw.
+        draws: (n,) draws of the true number, before inflation.
+        low, high: ends of the interval by level.
+        inflation: factor c by level.
+    """
+
+    count: float
+    draws: Floats
+    low: dict[float, float]
+    high: dict[float, float]
+    inflation: dict[float, float]
+
+    def inflated(self, level: float) -> Floats:
+        """Draws spread about the median so that their quantiles are the interval at `level`; none below 0."""
+        spread = self.count + self.inflation[level] * (self.draws - self.count)
+        return np.maximum(np.round(spread), 0.0)
+
+
+def calibrate(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Calibration:
+    """Fit the models on all scenes and learn the inflation out of fold by facility."""
+    return Calibration(fit_model(scenes), cross_fit(scenes, n_draws, rng))
+
+
+def estimate(
+    model: Model, inflation: dict[float, float], sample: Sample, n_draws: int, rng: np.random.Generator
+) -> Estimate:
+    """Count and intervals of one sample."""
+    return from_draws(draw_counts(model, sample, n_draws, rng), inflation)
+
+
+def from_draws(draws: Floats, inflation: dict[float, float]) -> Estimate:
+    """[max(0, ceil(med - c (med - q_low + 1/2))), floor(med + c (q_high - med + 1/2))], nested by level."""
+    low: dict[float, float] = {}
+    high: dict[float, float] = {}
+    inner_low, inner_high = np.inf, -np.inf
+    median = 0.0
+    for level in LEVELS:
+        median, q_low, q_high = quantiles(draws, level)
+        c = inflation[level]
+        inner_low = min(inner_low, max(0.0, float(np.ceil(median - c * (median - q_low + 0.5)))))
+        inner_high = max(inner_high, float(np.floor(median + c * (q_high - median + 0.5))))
+        if inner_high == inner_low:
+            inner_high += 1.0
+        low[level], high[level] = inner_low, inner_high
+    return Estimate(median, draws, low, high, inflation)

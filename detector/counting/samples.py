@@ -1,0 +1,108 @@
+"""What counting knows of one group in one scene: scores and metadata; in calibration also the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg", "density")
+_CLIP_SD = 3.0
+_NO_SPREAD = 1e-9
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One group's detections in one scene.
+
+    Attributes:
+        scores: (D,) detection scores in [0, 1], all above the score floor.
+        metadata: (5,) values named by `METADATA`, NaN where unknown.
+    """
+
+    scores: Floats
+    metadata: Floats
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 1:
+            raise ValueError(f"scores must have shape (D,). Received: {self.scores.shape}.")
+        if self.metadata.shape != (len(METADATA),):
+            raise ValueError(f"metadata must have shape ({len(METADATA)},). Received: {self.metadata.shape}.")
+        if self.scores.size and not (self.scores.min() >= 0 and self.scores.max() <= 1):
+            raise ValueError(f"scores must lie in [0, 1]. Received: {self.scores.min()} to {self.scores.max()}.")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A sample whose truth is known.
+
+    Attributes:
+        sample: the detections.
+        is_true: (D,) whether each detection is an object of the group.
+        n_true: true objects of the group in the scene, found or missed.
+        facility: the facility's id; folds and inflation go by it.
+    """
+
+    sample: Sample
+    is_true: Bools
+    n_true: int
+    facility: str
+
+    def __post_init__(self) -> None:
+        if self.is_true.shape != self.sample.scores.shape:
+            raise ValueError(f"is_true must match scores. Received: {self.is_true.shape}.")
+        if self.n_true < int(self.is_true.sum()):
+            raise ValueError(f"n_true must be at least the true detections. Received: {self.n_true}.")
+
+
+def logit(probability: Floats) -> Floats:
+    """log(p / (1 - p)), finite also at 0 and 1."""
+    inside = np.clip(probability, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(inside / (1 - inside)), dtype=np.float64)
+
+
+def density(scores: Floats, area_ha: float) -> float:
+    """log(1 + sum of scores per hectare); NaN where the area is unknown."""
+    return float(np.log1p(scores.sum() / area_ha)) if area_ha > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Standardises metadata by the calibration scenes, and tells what lies outside of them.
+
+    Attributes:
+        centre, scale: (K,) mean and standard deviation; scale is infinite where the calibration scenes do not
+            vary, so that such a column says nothing.
+        low, high: (K,) range of the calibration scenes, NaN where none had a value.
+    """
+
+    centre: Floats
+    scale: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def fit(cls, samples: Sequence[Sample]) -> "Scaler":
+        """The scaler of these scenes."""
+        table = np.ma.masked_invalid(np.array([sample.metadata for sample in samples]))
+        spread = np.ma.filled(table.std(axis=0), 0.0)
+        return cls(
+            centre=np.ma.filled(table.mean(axis=0), 0.0),
+            scale=np.where(spread > _NO_SPREAD, spread, np.inf),
+            low=np.ma.filled(table.min(axis=0), np.nan),
+            high=np.ma.filled(table.max(axis=0), np.nan),
+        )
+
+    def __call__(self, sample: Sample) -> Floats:
+        """(K,) standardised metadata within +-3; a missing value is 0, the mean."""
+        values = (sample.metadata - self.centre) / self.scale
+        return np.clip(np.nan_to_num(values, nan=0.0), -_CLIP_SD, _CLIP_SD)
+
+    def outside(self, sample: Sample, slack: float = 0.25) -> tuple[str, ...]:
+        """Names of the metadata beyond the calibration range by more than `slack` of its width."""
+        margin = np.maximum(slack * (self.high - self.low), 0.02 * np.abs(self.high))
+        beyond = (sample.metadata < self.low - margin) | (sample.metadata > self.high + margin)
+        return tuple(name for name, is_out in zip(METADATA, beyond, strict=True) if is_out)

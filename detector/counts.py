@@ -1,0 +1,214 @@
+"""From a run's detections to its counts table: intervals, partly seen dates, verdicts, and p_true."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from detector.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
+from detector.calibration_file import CalibrationFile, Counter, uncalibrated
+from detector.config import ClassTable, CountConfig
+from detector.counting.background import Counts, fit_background
+from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
+from detector.counting.interval import Estimate
+from detector.counting.surge import Rules, Verdict, assess, decide
+from detector.sightings import Sighting, View, find_sightings, find_views
+from detector.verdicts import verdict_sentence
+
+COLUMNS = (
+    "facility_id",
+    "date",
+    "group",
+    "n_detected",
+    "count",
+    "lo95",
+    "hi95",
+    "lo80",
+    "hi80",
+    "observed_fraction",
+    "n_scenes",
+    "flags",
+    "baseline_n",
+    "baseline_max",
+    "p_surge",
+    "surge",
+    "p_usual",
+    "p_rank",
+    "baseline_since",
+    "seen_count",
+    "seen_lo95",
+    "seen_hi95",
+    "verdict",
+)
+_MIN_TOTALS = 3  # fully seen dates needed to know a facility's usual total
+_NO_VERDICT = Verdict(float("nan"), float("nan"), float("nan"), 0, float("nan"))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What counting a run gives.
+
+    Attributes:
+        counts: the contract's columns, then `p_usual` (probability of a count at least this high on a usual
+            date), `p_rank`, `baseline_since` (first date compared), `seen_count`, `seen_lo95`, `seen_hi95`
+            (in the visible part: what the verdict compares) and `verdict` (a sentence). `p_surge` is the
+            probability that the date is a record. `count` is NaN where too little was seen for an estimate,
+            `hi95` and `hi80` where too little for a total.
+        detections: the run's detections with `p_true`.
+    """
+
+    counts: pd.DataFrame
+    detections: pd.DataFrame
+
+
+def count_run(
+    detections: pd.DataFrame,
+    scenes: pd.DataFrame,
+    *,
+    calibration: CalibrationFile | None,
+    history: pd.DataFrame | None,
+    config: CountConfig,
+    classes: ClassTable,
+) -> Counted:
+    """Count every group at every facility and date that was seen.
+
+    Laws: the order of rows does not matter; the count of a fully seen date does not depend on other dates; a
+    date's verdict depends on earlier dates alone, but for the multiplicity control over the release.
+
+    Args:
+        detections: detections.parquet, all above the score floor.
+        scenes: scenes.parquet, one row per scene and facility.
+        calibration: of the weights used; None counts with wide default errors, flagged `no_calibration`.
+        history: counts by eye: facility_id, date, count, lo, hi.
+        config: counting settings.
+        classes: the class table.
+    """
+    views = find_views(detections, scenes)
+    sightings = find_sightings(views, config.same_time_minutes)
+    eye = eye_counts(history, config.eye_cv)
+    rules = Rules(config.min_history, config.queue_p, config.queue_record, config.fdr)
+    rows: list[dict[str, object]] = []
+    counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
+    for group, members in classes.groups.items():
+        tally = Tally(group, members, counters[group], config.draws, config.seed, config.repeat_rho)
+        found, verdicts = [], []
+        for facility_id in sorted(sightings):
+            seen = sightings[facility_id]
+            for i, sighting in enumerate(seen):
+                past = baseline(sighting, seen[:i], eye.get(facility_id, EyeCounts()), tally)
+                verdicts.append(_verdict(tally.whole(sighting), past))
+                found.append(_row(sighting, past, tally, config))
+        # One family of tests per group: each group is a question of its own.
+        for row, verdict, word in zip(found, verdicts, decide(verdicts, rules), strict=True):
+            rows.append({**row, **_verdict_columns(verdict, word, rules)})
+    counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row)} for row in rows], columns=list(COLUMNS))
+    counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
+    probability = _p_true(len(detections), views, classes, counters)
+    return Counted(counts, detections.assign(p_true=probability))
+
+
+def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, object]:
+    """The count's columns of one group at one sighting."""
+    seen = tally.whole(sighting)
+    flags = [*sighting.flags, *tally.counter.flags]
+    outside = tally.counter.model.outside(sighting.views[0].sample(tally.classes))
+    flags += [f"domain:{name}" for name in outside]
+    published = {"count": seen.count, **{f"lo{k}": seen.low[k / 100] for k in (95, 80)}}
+    published |= {f"hi{k}": seen.high[k / 100] for k in (95, 80)}
+    if not sighting.is_full:
+        published, flag = _partly_seen(sighting, past, tally, config)
+        flags += [flag] if flag else []
+        if sighting.visible.is_empty:
+            flags.append("no_common_footprint")
+    return {
+        "facility_id": sighting.facility_id,
+        "date": sighting.date,
+        "group": tally.group,
+        "n_detected": sighting.views[0].n_detected(tally.classes),
+        **published,
+        "observed_fraction": sighting.observed,
+        "n_scenes": sighting.n_scenes,
+        "flags": ";".join(dict.fromkeys(flags)),
+        "baseline_since": past.since,
+        "seen_count": seen.count,
+        "seen_lo95": seen.low[0.95],
+        "seen_hi95": seen.high[0.95],
+    }
+
+
+def _partly_seen(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> tuple[dict[str, float], str]:
+    """Algorithm P: the published columns of a partly seen sighting, and its flag."""
+    seen, nan = tally.whole(sighting), float("nan")
+    share = visible_share(past.seen, past.total, sighting.observed)
+    kind = publishable(share.mean, config.total_from, config.point_from)
+    if kind == "at_least":
+        low = {"lo95": seen.low[0.95], "lo80": seen.low[0.8]}
+        return {"count": nan, **low, "hi95": nan, "hi80": nan}, "at_least"
+    rng = tally.rng(sighting, "hidden")
+    shares = share.draws(seen.draws.size, rng)
+    usual = _usual(past)
+    hidden = hidden_draws(seen.draws, shares, usual, rng)
+    published = {"count": float(np.median(seen.draws + hidden).round()) if kind == "total" else nan}
+    for level, name in ((0.95, "95"), (0.8, "80")):
+        total = seen.inflated(level) + hidden
+        low_end, high_end = np.quantile(total, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+        published[f"lo{name}"] = min(float(low_end), published["count"]) if kind == "total" else float(low_end)
+        published[f"hi{name}"] = max(float(high_end), float(low_end) + 1, np.nan_to_num(published["count"]))
+    return published, "" if kind == "total" else "no_estimate"
+
+
+def _usual(past: Baseline) -> Usual | None:
+    if past.total.size < _MIN_TOTALS:
+        return None
+    exact = Counts(past.total, past.total, past.total, np.zeros(past.total.size, dtype=bool))
+    rate, psi = fit_background(exact).mean()
+    return Usual(rate, psi, float(past.total.max()))
+
+
+def _verdict(seen: Estimate, past: Baseline) -> Verdict:
+    """What was seen today against the same footprint's history."""
+    if past.counts.value.size == 0:
+        return _NO_VERDICT
+    today = Counts(
+        np.array([seen.count]),
+        np.array([seen.low[0.95]]),
+        np.array([seen.high[0.95]]),
+        np.zeros(1, dtype=bool),
+    )
+    return assess(today, past.counts, past.season)
+
+
+def _verdict_columns(verdict: Verdict, word: str, rules: Rules) -> dict[str, object]:
+    """The verdict's columns; probabilities are withheld where there are too few dates to mean anything."""
+    told = verdict.n >= rules.min_history
+    return {
+        "baseline_n": verdict.n,
+        "baseline_max": verdict.maximum,
+        "p_surge": verdict.p_record if told else float("nan"),
+        "surge": word,
+        "p_usual": verdict.p_usual if told else float("nan"),
+        "p_rank": verdict.p_rank,
+    }
+
+
+def _p_true(
+    n_rows: int, views: Mapping[str, list[View]], classes: ClassTable, counters: Mapping[str, Counter]
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """(n_rows,) calibrated probability of each detection; by the first group that holds its class."""
+    owned: dict[str, list[str]] = {group: [] for group in classes.groups}
+    for name in classes.names:
+        owner = next((group for group, members in classes.groups.items() if name in members), None)
+        if owner is not None:
+            owned[owner].append(name)
+    out = np.full(n_rows, np.nan)
+    for seen in views.values():
+        for view in seen:
+            for group, members in owned.items():
+                chosen = np.isin(view.class_name, members)
+                if chosen.any():
+                    # Metadata of the whole group, since its density is what the model was fitted on.
+                    out[view.row[chosen]] = counters[group].model.p_true(view.sample(classes.groups[group]))[
+                        chosen[np.isin(view.class_name, sorted(classes.groups[group]))]
+                    ]
+    return out

@@ -1,0 +1,200 @@
+"""The facilities to watch: their outlines, and where these lie in a scene."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.geometry.base import BaseGeometry
+
+from detector.errors import UsageError
+from detector.georef import GEOD, lonlat_to_scene_px, scene_px_to_lonlat
+from detector.scene import Scene
+
+EDGE_DEG = 0.001  # outlines are bent to the scene's projection in steps of about 100 m
+EDGE_STEPS = 16  # per side of a scene's outline
+
+
+@dataclass(frozen=True)
+class Facility:
+    """One facility.
+
+    Attributes:
+        facility_id: its identifier, as text.
+        name: what reports call it.
+        geometry: Polygon or MultiPolygon, EPSG:4326 (longitude, latitude).
+        area_m2: area on the ellipsoid.
+    """
+
+    facility_id: str
+    name: str
+    geometry: BaseGeometry
+    area_m2: float
+
+
+def load_facilities(path: Path) -> tuple[Facility, ...]:
+    """Read facility polygons (GeoJSON, GeoPackage or another vector format, any CRS) as EPSG:4326.
+
+    Each feature has a `facility_id`; `name` is optional and defaults to it.
+
+    Raises:
+        UsageError: the file cannot be read, or a feature cannot be used; the message names the feature.
+    """
+    columns, geometries = _read(path)
+    if "facility_id" not in columns:
+        properties = ", ".join(columns) or "none"
+        raise UsageError(
+            f"{path}: its features have no property `facility_id` (they have: {properties}).",
+            "Give every feature a facility_id of its own.",
+        )
+    facilities: dict[str, Facility] = {}
+    names = columns.get("name", [None] * len(geometries))
+    rows = zip(columns["facility_id"], names, geometries, strict=True)
+    for number, (value, name, geometry) in enumerate(rows, start=1):
+        facility_id = _text(value)
+        label = f"{path}: feature {number}" + (f" (facility_id {facility_id!r})" if facility_id else "")
+        if not facility_id:
+            raise UsageError(f"{label} has no facility_id.", "Give it one, different from all others.")
+        if facility_id in facilities:
+            raise UsageError(f"{label} repeats the facility_id of another.", "Give each feature its own.")
+        _check_polygon(label, geometry)
+        area_m2 = abs(GEOD.geometry_area_perimeter(geometry)[0])
+        facilities[facility_id] = Facility(facility_id, _text(name) or facility_id, geometry, area_m2)
+    return tuple(facilities.values())
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[np.object_]], NDArray[np.object_]]:
+    """The properties of the features, by name, and their geometries in EPSG:4326."""
+    if not path.is_file():
+        raise UsageError(f"{path}: does not exist.", "Give a GeoJSON or GeoPackage with facility polygons.")
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if len(layers) > 1 and "facilities" not in layers:
+            raise UsageError(f"{path}: has several layers ({', '.join(layers)}).", "Name one `facilities`.")
+        # Raw, because a property with numbers and texts, as identifiers often are, passes for JSON otherwise.
+        meta, _, wkb, fields = pyogrio.raw.read(path, layer="facilities" if len(layers) > 1 else None)
+        geometries = shapely.force_2d(shapely.from_wkb([] if wkb is None else wkb))
+    except (DataSourceError, DataLayerError, ShapelyError, OSError, ValueError) as error:
+        raise UsageError(
+            f"{path}: cannot be read as vector data ({error}).", "Give a GeoJSON or GeoPackage with polygons."
+        ) from error
+    if len(geometries) == 0:
+        raise UsageError(f"{path}: has no feature with a geometry.", "Draw at least one facility polygon.")
+    if meta["crs"] is None:
+        raise UsageError(f"{path}: has no CRS.", "Save it again with its CRS, or as GeoJSON in EPSG:4326.")
+    columns = dict(zip(meta["fields"], fields, strict=True))
+    try:
+        return columns, _to_lonlat(geometries, pyproj.CRS.from_user_input(meta["crs"]))
+    except ProjError as error:
+        raise UsageError(f"{path}: cannot be brought to EPSG:4326 ({error}).", "Correct its CRS.") from error
+
+
+def _to_lonlat(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
+    """Geometries in EPSG:4326, with points every 100 m or so, that long edges stay where they were drawn."""
+    if crs.to_epsg() == 4326:
+        return geometries
+    step = 100.0 / crs.axis_info[0].unit_conversion_factor if crs.is_projected else EDGE_DEG
+    transformer = pyproj.Transformer.from_crs(crs.to_2d(), "EPSG:4326", always_xy=True)
+    dense = shapely.segmentize(geometries, step)
+    return np.asarray(shapely.transform(dense, transformer.transform, interleaved=False))
+
+
+def _check_polygon(label: str, geometry: BaseGeometry | None) -> None:
+    """Raise UsageError unless the geometry is a valid polygon on the Earth."""
+    if geometry is None or geometry.is_empty:
+        raise UsageError(f"{label} has an empty geometry.", "Draw its polygon, or remove the feature.")
+    if not isinstance(geometry, Polygon | MultiPolygon):
+        raise UsageError(f"{label} is a {geometry.geom_type}.", "Draw the facility as a polygon.")
+    if not geometry.is_valid:
+        raise UsageError(
+            f"{label} is not a valid polygon: {shapely.is_valid_reason(geometry)}.",
+            "Mend it there, for example with Fix geometries in QGIS.",
+        )
+    west, south, east, north = geometry.bounds
+    on_earth = -180 <= west <= east <= 180 and -90 <= south <= north <= 90
+    if not on_earth:
+        raise UsageError(
+            f"{label} lies at {west:.6g}, {south:.6g}, which is no longitude and latitude.",
+            "GeoJSON is in EPSG:4326: export it in that CRS.",
+        )
+
+
+def _text(value: object) -> str:
+    """A property as text: 7.0 is "7", missing is empty."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.15g}"
+    return "" if value is None else str(value).strip()
+
+
+def facility_in_scene(scene: Scene, facility: Facility) -> BaseGeometry:
+    """The whole outline of the facility in scene pixels, also beyond the scene; empty where they do not meet.
+
+    Edges are straight in longitude and latitude and bent to the scene's projection. A scene without
+    georeference shows exactly the facility that its `facility_id` names: then the outline is the image's.
+    """
+    frame = box(0, 0, scene.width, scene.height)
+    if scene.crs is None:
+        return frame if scene.facility_id == facility.facility_id else Polygon()
+    if not box(*_bounds(scene)).intersects(facility.geometry):
+        return Polygon()
+    dense = shapely.segmentize(facility.geometry, EDGE_DEG)
+    outline = shapely.transform(dense, lambda lonlat: lonlat_to_scene_px(scene, lonlat))
+    if not outline.is_valid:
+        outline = shapely.make_valid(outline)
+    return outline if outline.intersection(frame).area > 0 else Polygon()
+
+
+def footprint(scene: Scene) -> BaseGeometry:
+    """The scene's rectangle in EPSG:4326, valid or not; empty without georeference."""
+    return Polygon() if scene.crs is None else Polygon(_outline(scene))
+
+
+def distances_km(scenes: Sequence[Scene], facilities: Sequence[Facility]) -> dict[str, float]:
+    """Distance of each facility from the nearest scene, by `facility_id`: 0 where a scene shows some of it.
+
+    Infinite where no scene can tell. A facility far from all imagery is worth a warning: its polygon, or the
+    imagery's georeference, is probably wrong.
+    """
+    footprints = [footprint(scene) for scene in scenes if scene.crs is not None]
+    named = {scene.facility_id for scene in scenes if scene.crs is None}
+    result = {}
+    for facility in facilities:
+        distances = [_distance_km(area, facility.geometry) for area in footprints]
+        result[facility.facility_id] = 0.0 if facility.facility_id in named else min(distances, default=math.inf)
+    return result
+
+
+def _distance_km(one: BaseGeometry, other: BaseGeometry) -> float:
+    if one.intersects(other):
+        return 0.0
+    ends = [(point.x, point.y) for point in shapely.ops.nearest_points(one, other)]
+    return float(GEOD.inv(*ends[0], *ends[1])[2]) / 1000
+
+
+@lru_cache(maxsize=4096)
+def _bounds(scene: Scene) -> tuple[float, float, float, float]:
+    """West, south, east, north of the scene in degrees, with room for what bends between the points."""
+    outline = _outline(scene)
+    (west, south), (east, north) = outline.min(axis=0), outline.max(axis=0)
+    if east - west > 180:  # across the antimeridian
+        west, east = -180.0, 180.0
+    room = 0.1 * max(east - west, north - south)
+    return float(west - room), float(south - room), float(east + room), float(north + room)
+
+
+def _outline(scene: Scene) -> NDArray[np.float64]:
+    """The scene's edge as longitudes and latitudes (4 * EDGE_STEPS, 2)."""
+    t = np.linspace(0, 1, EDGE_STEPS, endpoint=False)[:, None]
+    corners = np.array([(0, 0), (scene.width, 0), (scene.width, scene.height), (0, scene.height)], dtype=float)
+    sides = [a + t * (b - a) for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+    return scene_px_to_lonlat(scene, np.concatenate(sides))

@@ -1,0 +1,134 @@
+"""Seams and duplicates: which boxes of many overlapping views stand for one object each.
+
+Two steps, one rule: `merge_tile` settles the boxes of one window and drops those whose centre another tile
+owns; `merge` settles what the tiles of a scene still say twice. Both judge by exact oriented overlap.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from detector.geometry import Bools, BoxIndex, Floats, Ints, areas, as_xywhr, canonical, intersection_areas
+from detector.tiling import SLACK_PX, Tile
+
+_LARGEST_BLOCK = 2048
+
+
+def merge(
+    xywhr: ArrayLike,
+    score: ArrayLike,
+    group: ArrayLike,
+    *,
+    cut: ArrayLike | None = None,
+    threshold_ios: float = 0.5,
+) -> Ints:
+    """Rows to keep, ascending: one box for each object.
+
+    Boxes are taken in order: whole before cut, then by falling score, ties by geometry. Each box that is kept
+    lays claim to later boxes of its group: to all of one with which its intersection over the smaller area
+    (IoS) reaches the threshold, otherwise to the share of the later box that it covers. A box goes when the
+    claims on it reach the threshold.
+
+    - A fragment goes to the whole car whatever their scores, and a box over half a car to a better one over
+      all.
+    - A box astride two better ones, less than half on each, goes because the two together claim it.
+    - A long box over two cars goes when either car scores higher. When it scores higher than both it takes
+      them: boxes do not tell which is right, and to prefer many small ones would let halves outvote a car.
+    - Of a car longer than the tiles' overlap V, whole in no tile, the best fragment stays: the shorter of two
+      fragments of a length L is at most (L + V) / 2, of which they share V, so at a threshold of 1/2 they are
+      one object for every L up to 3 V.
+
+    Laws: the result does not depend on the order of the rows (rows alike in every field stand for each
+    other); merging the result again keeps all of it; boxes that do not overlap are all kept; memory grows
+    with the number of boxes, not with their overlaps.
+
+    Args:
+        xywhr: boxes, N x 5, in one frame.
+        score: N, higher is better.
+        group: N integers; boxes of different groups never meet.
+        cut: N, whether the box ends at its window's end and may be part of a longer one; by default none is.
+        threshold_ios: share of a box, in (0, 1], that others must claim to remove it.
+
+    Raises:
+        ValueError: lengths differ, a value is not finite, or the threshold is outside (0, 1].
+    """
+    boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
+    if not 0 < threshold_ios <= 1:
+        raise ValueError(f"threshold_ios must be in (0, 1]. Received: {threshold_ios}.")
+    x, y, w, h, angle = boxes.T
+    order = np.lexsort((groups, angle, h, w, y, x, -scores, cuts))
+    kept = order[_greedy(boxes[order], groups[order], threshold_ios)]
+    return np.sort(kept)
+
+
+def merge_tile(
+    tile: Tile, xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, *, threshold_ios: float = 0.5
+) -> tuple[Ints, Bools]:
+    """Rows of one tile's boxes that are worth keeping for the scene's merge, and which of these are cut.
+
+    Within one window a cut box is seen as well as a whole one, so the score alone decides. Boxes whose centre
+    lies more than `SLACK_PX` outside the tile's core are then left to the tile that owns it.
+
+    Args:
+        tile: where the boxes were found.
+        xywhr: boxes, N x 5, in model pixels of the scene (not of the window).
+        score: N, higher is better.
+        group: N integers; boxes of different groups never meet.
+        threshold_ios: as in `merge`.
+
+    Returns:
+        Ascending rows, K, and for each whether the window's end cuts the box, K (see `Tile.cuts`).
+    """
+    boxes = as_xywhr(xywhr)
+    kept = merge(boxes, score, group, threshold_ios=threshold_ios)
+    kept = kept[tile.owns(boxes[kept, :2], SLACK_PX)]
+    return kept, tile.cuts(boxes[kept])
+
+
+def _checked(
+    xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, cut: ArrayLike | None
+) -> tuple[Floats, Floats, Ints, Bools]:
+    boxes = canonical(as_xywhr(xywhr))
+    scores = np.asarray(score, dtype=np.float64).reshape(-1)
+    groups = np.asarray(group, dtype=np.int64).reshape(-1)
+    cuts = np.zeros(len(boxes), bool) if cut is None else np.asarray(cut, dtype=bool).reshape(-1)
+    if not len(boxes) == len(scores) == len(groups) == len(cuts):
+        raise ValueError(
+            "boxes, scores, groups and cuts must have one row each. "
+            f"Received: {len(boxes)}, {len(scores)}, {len(groups)}, {len(cuts)}."
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite. Received: {scores[~np.isfinite(scores)][0]}.")
+    return boxes, scores, groups, cuts
+
+
+def _greedy(boxes: Floats, groups: Ints, threshold: float) -> Bools:
+    """Which boxes, given in order of precedence, are kept: N.
+
+    Blocks of boxes are looked up in turn, only those still in play, so that no more pairs are held than a
+    block has. Blocks grow from a single box: where very many lie in one place, the first few claim the rest
+    before those are asked for all their pairs.
+    """
+    claimed = np.zeros(len(boxes))
+    index = BoxIndex(boxes)
+    start, size = 0, 1
+    while start < len(boxes):
+        rows = start + np.flatnonzero(claimed[start : start + size] < threshold)
+        asked, later = index.pairs(boxes[rows]).T
+        first = rows[asked]
+        use = (later > first) & (groups[later] == groups[first]) & (claimed[later] < threshold)
+        first, later = first[use], later[use]
+        claim = _claims(boxes[first], boxes[later], threshold)
+        bounds = [*np.searchsorted(first, rows).tolist(), len(first)]
+        for row, low, high in zip(rows.tolist(), bounds[:-1], bounds[1:], strict=True):
+            if low < high and claimed[row] < threshold:
+                claimed[later[low:high]] += claim[low:high]
+        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
+    return np.asarray(claimed < threshold)
+
+
+def _claims(kept: Floats, later: Floats, threshold: float) -> Floats:
+    """What each kept box claims of the later one in its row: all of one object, else the share it covers."""
+    shared = intersection_areas(kept, later)
+    one_object = (shared > 0) & (shared >= threshold * np.minimum(areas(kept), areas(later)))
+    share = np.divide(shared, areas(later), out=np.zeros_like(shared), where=areas(later) > 0)
+    return np.where(one_object, 1.0, share)

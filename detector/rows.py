@@ -1,0 +1,253 @@
+"""From merged boxes and seen areas to the rows of the output tables; no I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from detector.config import ClassTable
+from detector.facilities import Facility
+from detector.geometry import corners_from_xywhr
+from detector.georef import heading_deg, scene_px_to_lonlat
+from detector.scenes import Scene
+from detector.sun import sun_elevation_deg
+from detector.weights import ModelSpec
+
+CRS = "EPSG:4326"
+TIME = "datetime64[us, UTC]"
+EDGE_PX = 2.0
+"""A box that comes this close to where the scene's data end, in scene pixels, may be cut there."""
+PLAUSIBLE_M = {"rail_vehicle": ((6.0, 30.0), (2.0, 4.5)), "off_rail": ((2.5, 17.0), (1.8, 4.0))}
+"""Length and width of real objects of a family, with what a detector's box is off by; see docs/method.md."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one scene, one row each.
+
+    Attributes:
+        xywhr: N x 5, in model pixels of the scene.
+        scores: N x C, class probabilities.
+    """
+
+    xywhr: NDArray[np.float64]
+    scores: NDArray[np.float32]
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """Index of the most probable class of each object."""
+        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """Probability of that class."""
+        return np.asarray(self.scores.max(axis=1, initial=0.0), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Area:
+    """One facility as one scene shows it, in scene pixels.
+
+    Attributes:
+        facility: the facility.
+        whole: all of it, also what the scene does not reach.
+        visible: the part where the scene has data.
+    """
+
+    facility: Facility
+    whole: BaseGeometry
+    visible: BaseGeometry
+
+    @property
+    def observed(self) -> float:
+        """Visible share of the facility's area."""
+        return float(min(1.0, self.visible.area / self.whole.area)) if self.whole.area > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a scene shows.
+
+    Attributes:
+        valid: where it has data, in scene pixels.
+        areas: the facilities of which it shows at least a part.
+    """
+
+    valid: BaseGeometry
+    areas: tuple[Area, ...]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How the picture of one facility looks: means over its tiles, NaN where unknown."""
+
+    sharpness: float
+    contrast: float
+    brightness: float
+
+
+def detection_rows(
+    scene: Scene, ground: Ground, found: Objects, spec: ModelSpec, table: ClassTable
+) -> gpd.GeoDataFrame:
+    """One row per object and facility whose polygon holds the object's centre.
+
+    Args:
+        scene: the scene.
+        ground: what it shows of which facilities.
+        found: its objects.
+        spec: gives class names, GSD and operating threshold.
+        table: gives the families.
+    """
+    to_px = np.array([spec.gsd_m / scene.gsd_x_m, spec.gsd_m / scene.gsd_y_m])
+    corners_px = corners_from_xywhr(found.xywhr) * to_px
+    centres_px = found.xywhr[:, :2] * to_px
+    outlines = shapely.polygons(scene_px_to_lonlat(scene, corners_px)) if scene.crs is not None else None
+    heading = _heading(scene, centres_px, corners_px)
+    flags = _flags(found, corners_px, ground.valid, spec, table)
+    parts = []
+    for area in ground.areas:
+        shapely.prepare(area.whole)
+        inside = np.flatnonzero(shapely.intersects_xy(area.whole, centres_px[:, 0], centres_px[:, 1]))
+        parts.append(
+            {
+                "facility_id": [area.facility.facility_id] * len(inside),
+                "class": [spec.classes[index] for index in found.best[inside]],
+                "score": found.score[inside],
+                "length_m": found.xywhr[inside, 2] * spec.gsd_m,
+                "width_m": found.xywhr[inside, 3] * spec.gsd_m,
+                "heading_deg": heading[inside],
+                "corners_px": list(corners_px[inside].reshape(-1, 8)),
+                "geometry": [None] * len(inside) if outlines is None else list(outlines[inside]),
+                "flags": [flags[index] for index in inside],
+            }
+        )
+    rows = pd.concat([empty_detections(), *(pd.DataFrame(part) for part in parts if part["facility_id"])])
+    rows = rows.assign(
+        scene_id=scene.scene_id,
+        acquired=pd.Timestamp(scene.acquired),
+        p_true=np.nan,
+        detected=rows["score"].astype(float) >= spec.operating_threshold,
+    )
+    return typed(rows, empty_detections())
+
+
+def scene_rows(scene: Scene, areas: Sequence[Area], qualities: Sequence[Quality]) -> gpd.GeoDataFrame:
+    """One row per facility that the scene shows at least a part of."""
+    rows = [
+        {
+            "scene_id": scene.scene_id,
+            "facility_id": area.facility.facility_id,
+            "acquired": pd.Timestamp(scene.acquired),
+            "acquired_source": scene.acquired_source,
+            "sensor": scene.sensor,
+            "gsd_m": scene.gsd_m,
+            "width": scene.width,
+            "height": scene.height,
+            "observed_fraction": area.observed,
+            "cloud_cover": np.nan if scene.cloud_cover is None else scene.cloud_cover,
+            "sharpness": quality.sharpness,
+            "contrast": quality.contrast,
+            "brightness": quality.brightness,
+            "sun_elevation_deg": sun_elevation_deg(scene.acquired, area.facility.geometry.centroid),
+            "geometry": _on_earth(scene, area.visible),
+        }
+        for area, quality in zip(areas, qualities, strict=True)
+    ]
+    return typed(pd.DataFrame(rows, columns=list(empty_scenes())), empty_scenes())
+
+
+def empty_detections() -> gpd.GeoDataFrame:
+    """The detections table without rows: its columns, their order and types."""
+    return _empty(
+        {
+            "scene_id": "str",
+            "facility_id": "str",
+            "acquired": TIME,
+            "class": "str",
+            "score": "float64",
+            "p_true": "float64",
+            "length_m": "float64",
+            "width_m": "float64",
+            "heading_deg": "float64",
+            "corners_px": "object",
+            "geometry": "geometry",
+            "detected": "bool",
+            "flags": "str",
+        }
+    )
+
+
+def empty_scenes() -> gpd.GeoDataFrame:
+    """The scenes table without rows: its columns, their order and types."""
+    return _empty(
+        {
+            "scene_id": "str",
+            "facility_id": "str",
+            "acquired": TIME,
+            "acquired_source": "str",
+            "sensor": "str",
+            "gsd_m": "float64",
+            "width": "int64",
+            "height": "int64",
+            "observed_fraction": "float64",
+            "cloud_cover": "float64",
+            "sharpness": "float64",
+            "contrast": "float64",
+            "brightness": "float64",
+            "sun_elevation_deg": "float64",
+            "geometry": "geometry",
+        }
+    )
+
+
+def typed(rows: pd.DataFrame, like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """`rows` with the columns, order and types of `like`."""
+    types = {name: dtype for name, dtype in like.dtypes.items() if name != "geometry"}
+    plain = pd.DataFrame(rows)[list(like)].astype(types).reset_index(drop=True)
+    return gpd.GeoDataFrame(plain, geometry=gpd.GeoSeries(plain["geometry"], crs=CRS))
+
+
+def _empty(types: Mapping[str, str]) -> gpd.GeoDataFrame:
+    columns = {name: pd.Series(dtype=dtype) for name, dtype in types.items() if name != "geometry"}
+    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries([], crs=CRS))[list(types)]
+
+
+def _heading(scene: Scene, centres_px: NDArray[np.float64], corners_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Direction of the long axis over the ground, from the middles of the short sides."""
+    front, back = corners_px[:, :2].mean(axis=1), corners_px[:, 2:].mean(axis=1)
+    dx, dy = (front - back).T
+    zero = np.zeros(len(dx))
+    return heading_deg(scene, np.column_stack([centres_px, zero, zero, np.arctan2(dy, dx)]))
+
+
+def _flags(
+    found: Objects, corners_px: NDArray[np.float64], valid: BaseGeometry, spec: ModelSpec, table: ClassTable
+) -> list[str]:
+    """`edge` where the data end at the box, `size` where nothing real is as large or small; ";" between."""
+    if len(corners_px) == 0:
+        return []
+    near = shapely.box(*corners_px.min(axis=(0, 1)), *corners_px.max(axis=(0, 1))).buffer(2 * EDGE_PX)
+    inner = shapely.intersection(valid, near).buffer(-EDGE_PX)
+    shapely.prepare(inner)
+    outlines = shapely.polygons(corners_px)
+    whole = np.asarray(shapely.contains_properly(inner, outlines), dtype=bool)
+    families = list(table.families)
+    bounds = np.array([PLAUSIBLE_M[families[index]] for index in spec.families(table)])[found.best]
+    sides_m = found.xywhr[:, 2:4] * spec.gsd_m
+    odd_size = np.any((sides_m < bounds[..., 0]) | (sides_m > bounds[..., 1]), axis=1)
+    return [
+        ";".join(name for name, on in (("edge", not held), ("size", odd)) if on)
+        for held, odd in zip(whole, np.asarray(odd_size, dtype=bool), strict=True)
+    ]
+
+
+def _on_earth(scene: Scene, geometry: BaseGeometry) -> BaseGeometry | None:
+    """A geometry in scene pixels as longitude and latitude; None without georeference."""
+    if scene.crs is None:
+        return None
+    return shapely.transform(geometry, lambda points: scene_px_to_lonlat(scene, points))

@@ -1,0 +1,146 @@
+"""The three steps of a run on its folder - detect, count, report - and its record, `run.json`."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from detector.calibration_file import CalibrationFile, load_calibration
+from detector.config import CountConfig, DetectConfig, class_table
+from detector.counts import count_run
+from detector.engine import Progress
+from detector.errors import UsageError
+from detector.facilities import load_facilities
+from detector.history import load_history
+from detector.pipeline import DetectResult, detect
+from detector.provenance import file_facts, provenance
+from detector.scenes import Rejection, find_scenes
+from detector.store import open_run_folder, replacing, write_json
+from detector.tables import write_parquet, write_rejected
+from detector.weights import Weights
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run looks at.
+
+    Attributes:
+        images: folders, files, STAC documents or lists of paths.
+        facilities: GeoJSON or GeoPackage of outlines.
+        manifest: CSV that states what the files do not say.
+    """
+
+    images: tuple[Path, ...]
+    facilities: Path
+    manifest: Path | None = None
+
+
+def detect_step(
+    inputs: Inputs, run: Path, weights: Weights, config: DetectConfig, progress: Progress | None = None
+) -> tuple[DetectResult, tuple[Rejection, ...]]:
+    """Detect in all usable scenes; writes the tables, rejected.csv and run.json.
+
+    Returns:
+        What was done, and every input that is not used.
+
+    Raises:
+        UsageError, RunMismatch, WeightsError: see `detector.pipeline.detect`.
+    """
+    started = datetime.now(UTC)
+    facilities = load_facilities(inputs.facilities)
+    open_run_folder(run)
+    limits = (config.gsd_min_m, config.gsd_max_m)
+    survey = find_scenes(inputs.images, manifest=inputs.manifest, bands=config.bands, gsd_limits_m=limits)
+    result = detect(survey.scenes, facilities, run, weights, config, progress=progress)
+    rejected = (*survey.rejected, *result.rejected)
+    write_rejected(run / "rejected.csv", rejected)
+    record = provenance(
+        result,
+        survey.scenes,
+        inputs.facilities,
+        weights,
+        config,
+        started=started,
+        finished=datetime.now(UTC),
+        manifest=inputs.manifest,
+    )
+    record["weights"]["path"] = str(weights.sidecar.resolve())
+    record["totals"]["rejected"] = len(rejected)
+    write_json(run / "run.json", record)
+    return result, rejected
+
+
+def count_step(run: Path, config: CountConfig, history: Path | None = None) -> pd.DataFrame:
+    """Count what a run detected; writes counts.csv and counts.parquet and fills `p_true` of the detections.
+
+    Args:
+        run: a folder that `detect_step` has filled.
+        config: counting settings.
+        history: CSV of counts made by eye.
+
+    Returns:
+        The counts, a row per facility, date and group.
+
+    Raises:
+        UsageError: the folder lacks detections, or the history cannot be read.
+        WeightsError: the calibration beside the weights is damaged or of other weights.
+    """
+    record = read_record(run)
+    eye = load_history(history, load_facilities(run / "facilities.geojson")) if history else None
+    calibration = _calibration(record)
+    detections = gpd.read_parquet(run / "detections.parquet")
+    counted = count_run(
+        detections,
+        gpd.read_parquet(run / "scenes.parquet"),
+        calibration=calibration,
+        history=eye,
+        config=config,
+        classes=class_table(),
+    )
+    write_parquet(run / "detections.parquet", gpd.GeoDataFrame(counted.detections, crs=detections.crs))
+    with replacing(run / "counts.parquet") as scratch:
+        counted.counts.to_parquet(scratch, index=False)
+    with replacing(run / "counts.csv") as scratch:
+        counted.counts.to_csv(scratch, index=False, float_format="%.6g")
+    record["config"]["count"] = config.model_dump()
+    record["history"] = file_facts(history) if history else None
+    record["calibration"] = _facts(calibration)
+    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(run / "run.json", record)
+    return counted.counts
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """The content of run.json.
+
+    Raises:
+        UsageError: there is none, or it is damaged.
+    """
+    path = run / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"{run}: is no RUN folder, since run.json cannot be read ({error.strerror}).",
+            "Give the folder that `railcars run` or `railcars detect` wrote with --out.",
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: is damaged ({error}).", "Run the same `railcars detect` command again to restore it."
+        ) from error
+    return record
+
+
+def _calibration(record: dict[str, Any]) -> CalibrationFile | None:
+    """The calibration beside the weights of the run; None where they have none."""
+    sidecar = Path(record["weights"]["path"])
+    path = sidecar.with_name(f"{sidecar.stem}.calibration.json")
+    return load_calibration(path, record["weights"]["sha256"]) if path.exists() else None
+
+
+def _facts(calibration: CalibrationFile | None) -> dict[str, Any] | None:
+    return calibration.model_dump(exclude={"groups"}) if calibration else None

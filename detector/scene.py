@@ -1,0 +1,80 @@
+"""What a scene is: one usable acquisition, placed in time and on the ground."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One usable acquisition, in one file or cut into several on one pixel grid.
+
+    Attributes:
+        scene_id: stem of the first file, "-", 8 hex digits of the content hash.
+        paths: its files, row by row.
+        offsets_px: per file, the (column, row) of its top left pixel in the scene.
+        sizes_px: per file, its (columns, rows).
+        acquired: acquisition time, UTC; 00:00 where the source gives a date only.
+        acquired_source: where that time was found: "manifest", "stac", "tag" or "name".
+        sensor: name of the sensor, where known.
+        width: columns of the scene, over all its files.
+        height: rows of the scene, over all its files.
+        bands: one-based indexes of the bands used: one (pan) or three (red, green, blue).
+        n_bands: bands in the file.
+        dtype: numpy name of the pixel type.
+        crs: coordinate reference system, or None without georeference.
+        transform: scene pixels to CRS coordinates (identity without georeference).
+        gsd_x_m: metres on the ground along one pixel step to the right.
+        gsd_y_m: metres on the ground along one pixel step down.
+        cloud_cover: share of the scene under cloud, 0 to 1, where known.
+        facility_id: the facility that a scene without georeference shows.
+        size_bytes: total size of its files.
+        sha256: of its file; of several, of their hexadecimal hashes joined in order.
+    """
+
+    scene_id: str
+    paths: tuple[Path, ...]
+    offsets_px: tuple[tuple[int, int], ...]
+    sizes_px: tuple[tuple[int, int], ...]
+    acquired: datetime
+    acquired_source: str
+    sensor: str | None
+    width: int
+    height: int
+    bands: tuple[int, ...]
+    n_bands: int
+    dtype: str
+    crs: CRS | None
+    transform: Affine
+    gsd_x_m: float
+    gsd_y_m: float
+    cloud_cover: float | None
+    facility_id: str | None
+    size_bytes: int
+    sha256: str
+
+    @property
+    def gsd_m(self) -> float:
+        """Geometric mean of the GSD along the two pixel axes, in metres."""
+        return math.sqrt(self.gsd_x_m * self.gsd_y_m)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One input that is not used: the file, what is wrong with it, and what to do about it."""
+
+    path: Path
+    reason: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the inputs hold: the usable scenes by time, and every input that is not used."""
+
+    scenes: tuple[Scene, ...]
+    rejected: tuple[Rejection, ...]

@@ -1,0 +1,145 @@
+"""Find the scenes among the inputs: one acquisition each, with its time, GSD, CRS, or the reason why not."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from detector.errors import InputRejected
+from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, sensor_name
+from detector.inputs.cut import join_cut_scenes
+from detector.inputs.files import find_files
+from detector.inputs.manifest import Manifest, load_manifest
+from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, sha256_of
+from detector.scene import Rejection, Scene, Survey
+
+__all__ = ["Rejection", "Scene", "Survey", "find_scenes"]
+
+READERS = 4  # files looked at at the same time: mostly waiting for the disk
+
+
+def find_scenes(
+    inputs: Sequence[Path],
+    *,
+    manifest: Path | None = None,
+    bands: tuple[int, ...] | None = None,
+    gsd_limits_m: tuple[float, float] = GSD_LIMITS_M,
+) -> Survey:
+    """Find the scenes in folders (recursive), image files, STAC documents and `.txt` lists of paths.
+
+    Files that are one acquisition delivered cut on one pixel grid become one scene; a VRT that can be used
+    stands for the files it reads; a copy of a scene is rejected. What is wrong with one file never stops the
+    others. The result depends neither on the order of the inputs nor on the machine.
+
+    Args:
+        inputs: what to search.
+        manifest: CSV that states what the files do not say; see `detector.inputs.manifest`.
+        bands: one-based bands to use in every file, one or three, instead of the files' own.
+        gsd_limits_m: smallest and largest GSD that can be used.
+
+    Raises:
+        UsageError: an input does not exist, or the manifest cannot be read.
+    """
+    found = find_files(inputs)
+    folders = (*found.folders, *(path.parent for path in inputs if path.is_file()))
+    stated = load_manifest(manifest, folders) if manifest else Manifest({}, ())
+    faults = [*found.rejected, *stated.rejected, *_not_given(stated, found.images)]
+    refused = {fault.path.resolve() for fault in stated.rejected}
+    look = partial(_look, bands=bands, gsd_limits_m=gsd_limits_m)
+    files = [path for path in found.images if path not in refused]
+    declared = [tuple(source[path] for source in (stated.declared, found.declared) if path in source) for path in files]
+    scenes: list[Scene] = []
+    members: set[Path] = set()
+    with ThreadPoolExecutor(READERS) as pool:
+        for outcome in pool.map(look, files, declared):
+            if isinstance(outcome, InputRejected):
+                faults.append(outcome)
+            else:
+                scene, header = outcome
+                scenes.append(scene)
+                members.update(header.members)
+    faults = [fault for fault in faults if fault.path not in members]
+    scenes, copies = _without_copies([scene for scene in scenes if scene.paths[0] not in members])
+    joined = sorted(join_cut_scenes(scenes), key=lambda scene: (scene.acquired, scene.scene_id))
+    rejected = {Rejection(fault.path, fault.reason, fault.cure) for fault in (*faults, *copies)}
+    return Survey(tuple(joined), tuple(sorted(rejected, key=lambda entry: (str(entry.path), entry.reason))))
+
+
+def _look(
+    path: Path,
+    declared: tuple[Declared, ...],
+    *,
+    bands: tuple[int, ...] | None,
+    gsd_limits_m: tuple[float, float],
+) -> tuple[Scene, Header] | InputRejected:
+    """The scene in one file, or why there is none."""
+    try:
+        header = read_header(path, bands)
+        scene = _scene(header, declared, gsd_limits_m)
+        check_pixels(header)
+    except InputRejected as error:
+        return error
+    except OSError as error:
+        return InputRejected(path, f"it cannot be read ({error.strerror})", "Check that it is still there.")
+    return scene, header
+
+
+def _scene(header: Header, declared: tuple[Declared, ...], gsd_limits_m: tuple[float, float]) -> Scene:
+    path = header.path
+    size = measure(header, declared, gsd_limits_m)
+    facility_id = next((entry.facility_id for entry in declared if entry.facility_id), None)
+    if header.crs is None and facility_id is None:
+        raise InputRejected(path, "without a CRS, a manifest must name its facility", "Fill in the column facility_id.")
+    acquired, source = acquisition_time(path, declared, header.tags)
+    files = (path, *header.members)
+    digests = [sha256_of(file) for file in files]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return Scene(
+        scene_id=f"{path.stem}-{digest[:8]}",
+        paths=(path,),
+        offsets_px=((0, 0),),
+        sizes_px=((header.width, header.height),),
+        acquired=acquired,
+        acquired_source=source,
+        sensor=sensor_name(declared, header.tags),
+        width=header.width,
+        height=header.height,
+        bands=header.bands,
+        n_bands=header.n_bands,
+        dtype=header.dtype,
+        crs=header.crs,
+        transform=header.transform,
+        gsd_x_m=size.gsd_x_m,
+        gsd_y_m=size.gsd_y_m,
+        cloud_cover=cloud_share(declared, header.tags),
+        facility_id=facility_id if header.crs is None else None,
+        size_bytes=sum(file.stat().st_size for file in files),
+        sha256=digest,
+    )
+
+
+def _not_given(stated: Manifest, images: tuple[Path, ...]) -> list[InputRejected]:
+    """The manifest's rows that name a file which is not among the inputs."""
+    given = set(images)
+    return [
+        InputRejected(path, f"{entry.where} names it, but it is no input", "Add it to the inputs, or remove the row.")
+        for path, entry in stated.declared.items()
+        if path not in given
+    ]
+
+
+def _without_copies(scenes: Sequence[Scene]) -> tuple[list[Scene], list[InputRejected]]:
+    """The scenes without the second of any two files of the same content and the same time or name."""
+    kept: dict[tuple[str, object], Scene] = {}
+    unique, copies = [], []
+    for scene in scenes:
+        keys = ((scene.sha256, scene.acquired), (scene.sha256, scene.paths[0].stem))
+        twin = next((kept[key] for key in keys if key in kept), None)
+        if twin is not None:
+            fault = f"it is a copy of {twin.paths[0]}"
+            copies.append(InputRejected(scene.paths[0], fault, "Nothing: the scene is counted once."))
+            continue
+        kept.update(dict.fromkeys(keys, scene))
+        unique.append(scene)
+    return unique, copies

@@ -1,0 +1,257 @@
+"""What each date shows of each facility: detections, visible part and metadata of its best scenes."""
+
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from detector.counting.combine import best_first
+from detector.counting.samples import Bools, Floats, Sample, density
+from detector.georef import GEOD
+
+FULLY_SEEN = 0.98
+_CLOUDY = 0.05
+
+
+@dataclass(frozen=True)
+class View:
+    """What one scene, or a mosaic of scenes, shows of one facility.
+
+    Attributes:
+        scene_id: the scene; the best one of a mosaic.
+        acquired: acquisition time, UTC.
+        observed: visible share of the facility's area.
+        visible: visible part of the facility (EPSG:4326), empty without georeference.
+        area_ha: visible area, NaN where unknown.
+        scene_metadata: (4,) gsd_m, sharpness, contrast, sun_elevation_deg, NaN where unknown.
+        cloud_cover: of the scene, 0 where unknown.
+        row: (D,) positions of the detections in their table.
+        lonlat: (D, 2) their centres, NaN without georeference.
+        score: (D,) their scores.
+        class_name: (D,) their classes.
+        detected: (D,) whether they reach the operating threshold.
+    """
+
+    scene_id: str
+    acquired: datetime
+    observed: float
+    visible: BaseGeometry
+    area_ha: float
+    scene_metadata: Floats
+    cloud_cover: float
+    row: npt.NDArray[np.intp]
+    lonlat: Floats
+    score: Floats
+    class_name: npt.NDArray[np.str_]
+    detected: Bools
+
+    def sample(self, classes: Collection[str]) -> Sample:
+        """The detections of these classes, as counting takes them."""
+        scores = self.score[np.isin(self.class_name, sorted(classes))]
+        return Sample(scores, np.r_[self.scene_metadata, density(scores, self.area_ha)])
+
+    def n_detected(self, classes: Collection[str]) -> int:
+        """Detections of these classes at or above the operating threshold."""
+        return int((np.isin(self.class_name, sorted(classes)) & self.detected).sum())
+
+    def within(self, region: BaseGeometry) -> tuple["View", float]:
+        """The view cut to a region, and the share of the region that it shows."""
+        shapely.prepare(region)
+        part = shapely.intersection(self.visible, region)
+        whole = shapely.area(self.visible)
+        share = float(shapely.area(part) / shapely.area(region)) if shapely.area(region) > 0 else 0.0
+        cut = self._select(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool))
+        kept = float(shapely.area(part) / whole) if whole > 0 else 0.0
+        return replace(cut, visible=part, area_ha=self.area_ha * kept), min(1.0, share)
+
+    def _select(self, keep: Bools) -> "View":
+        return replace(
+            self,
+            row=self.row[keep],
+            lonlat=self.lonlat[keep],
+            score=self.score[keep],
+            class_name=self.class_name[keep],
+            detected=self.detected[keep],
+        )
+
+    def joined(self, other: "View") -> "View":
+        """A mosaic: this view, and of the other what lies outside of this one's visible part."""
+        outside = ~np.asarray(shapely.contains_xy(self.visible, other.lonlat), dtype=bool)
+        extra = other._select(outside)
+        visible = shapely.union(self.visible, other.visible)
+        growth = float(shapely.area(visible) / shapely.area(self.visible))
+        return replace(
+            self,
+            observed=min(1.0, self.observed * growth),
+            visible=visible,
+            area_ha=self.area_ha * growth,
+            row=np.r_[self.row, extra.row],
+            lonlat=np.vstack([self.lonlat, extra.lonlat]),
+            score=np.r_[self.score, extra.score],
+            class_name=np.r_[self.class_name, extra.class_name],
+            detected=np.r_[self.detected, extra.detected],
+        )
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One facility on one date.
+
+    Attributes:
+        facility_id: the facility.
+        date: the date, UTC.
+        views: the best view first; more than one where scenes minutes apart show the same area.
+        n_scenes: scenes used.
+        flags: what the reader must know of this date.
+    """
+
+    facility_id: str
+    date: date
+    views: tuple[View, ...]
+    n_scenes: int
+    flags: tuple[str, ...]
+
+    @property
+    def observed(self) -> float:
+        """Visible share of the facility's area."""
+        return self.views[0].observed
+
+    @property
+    def visible(self) -> BaseGeometry:
+        """Visible part of the facility."""
+        return self.views[0].visible
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the facility was seen whole, but for slivers."""
+        return self.observed >= FULLY_SEEN
+
+    def within(self, region: BaseGeometry) -> tuple["Sighting", float]:
+        """The sighting cut to a region, and the share of the region that its best view shows."""
+        cuts = [view.within(region) for view in self.views]
+        return replace(self, views=tuple(view for view, _ in cuts)), cuts[0][1]
+
+
+def find_views(detections: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, list[View]]:
+    """Views of each facility that saw any of it.
+
+    Args:
+        detections: the contract's table; geometry may be null.
+        scenes: one row per scene and facility.
+    """
+    keys = zip(detections["scene_id"].astype(str), detections["facility_id"].astype(str), strict=True)
+    places: dict[tuple[str, str], list[int]] = {}
+    for position, key in enumerate(keys):
+        places.setdefault(key, []).append(position)
+    lonlat = _centres(detections)
+    score = detections["score"].to_numpy(dtype=np.float64)
+    class_name = detections["class"].to_numpy(dtype=str)
+    detected = detections["detected"].to_numpy(dtype=bool)
+    views: dict[str, list[View]] = {}
+    for record in scenes.to_dict("records"):
+        facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
+        if not observed > 0:
+            continue
+        row = np.array(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
+        visible = record.get("geometry")
+        views.setdefault(facility_id, []).append(
+            View(
+                scene_id=str(record["scene_id"]),
+                acquired=pd.Timestamp(record["acquired"]).to_pydatetime(),
+                observed=min(1.0, observed),
+                visible=visible if isinstance(visible, BaseGeometry) else shapely.Polygon(),
+                area_ha=visible_ha(record),
+                scene_metadata=scene_metadata(record),
+                cloud_cover=_number(record.get("cloud_cover"), 0.0),
+                row=row,
+                lonlat=lonlat[row],
+                score=score[row],
+                class_name=class_name[row],
+                detected=detected[row],
+            )
+        )
+    return views
+
+
+def scene_metadata(record: Mapping[Hashable, Any]) -> Floats:
+    """(4,) gsd_m, sharpness, contrast, sun_elevation_deg of a row of the scenes table; NaN where missing.
+
+    A sun below the horizon is that of a scene whose hour is unknown: missing too.
+    """
+    names = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
+    values = np.array([_number(record.get(name), float("nan")) for name in names])
+    values[3] = values[3] if values[3] > 0 else np.nan
+    return values
+
+
+def visible_ha(record: Mapping[Hashable, Any]) -> float:
+    """Visible area of a row of the scenes table in hectares; without georeference that share of the image."""
+    visible = record.get("geometry")
+    if isinstance(visible, BaseGeometry) and not visible.is_empty:
+        return abs(float(GEOD.geometry_area_perimeter(visible)[0])) / 1e4
+    pixels = float(record["width"]) * float(record["height"]) * float(record["observed_fraction"])
+    return pixels * float(record["gsd_m"]) ** 2 / 1e4
+
+
+def find_sightings(views: Mapping[str, list[View]], same_time_minutes: float) -> dict[str, list[Sighting]]:
+    """Sightings of each facility in order of date."""
+    found: dict[str, list[Sighting]] = {}
+    for facility_id, seen in views.items():
+        by_date: dict[date, list[View]] = {}
+        for view in seen:
+            by_date.setdefault(view.acquired.date(), []).append(view)
+        found[facility_id] = [_sighting(facility_id, day, by_date[day], same_time_minutes) for day in sorted(by_date)]
+    return found
+
+
+def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes: float) -> Sighting:
+    views = sorted(views, key=lambda view: view.scene_id)
+    order = best_first(
+        np.array([view.observed for view in views]), np.array([view.scene_metadata[1] for view in views])
+    )
+    best = views[order[0]]
+    together = [
+        views[i] for i in order if abs((views[i].acquired - best.acquired).total_seconds()) <= 60 * same_time_minutes
+    ]
+    flags = [] if len(together) == len(views) else ["other_times_unused"]
+    if len(together) > 1:
+        flags.append("several_scenes")
+    used = _mosaic(together)
+    if used[0].observed < FULLY_SEEN:
+        flags.append("partial")
+        if best.cloud_cover > _CLOUDY:
+            flags.append("cloud")
+    return Sighting(facility_id, day, used, len(together), tuple(flags))
+
+
+def _mosaic(views: list[View]) -> tuple[View, ...]:
+    """Views of the best one's footprint side by side; where others see more, one mosaic of all."""
+    best = views[0]
+    if best.visible.is_empty:
+        return tuple(view for view in views if view.observed >= best.observed - (1 - FULLY_SEEN))
+    union = shapely.union_all([view.visible for view in views])
+    if shapely.area(union) * FULLY_SEEN <= shapely.area(best.visible):
+        return tuple(view for view in views if view.within(best.visible)[1] >= FULLY_SEEN)
+    mosaic = best
+    for view in views[1:]:
+        mosaic = mosaic.joined(view)
+    return (mosaic,)
+
+
+def _centres(detections: pd.DataFrame) -> Floats:
+    if "geometry" not in detections or len(detections) == 0:
+        return np.full((len(detections), 2), np.nan)
+    geometry = np.asarray(detections["geometry"], dtype=object)
+    centre = shapely.centroid(geometry)
+    return np.column_stack([shapely.get_x(centre), shapely.get_y(centre)]).astype(np.float64)
+
+
+def _number(value: object, missing: float) -> float:
+    number = float(value) if isinstance(value, int | float | np.number) else float("nan")
+    return missing if np.isnan(number) else number

@@ -1,0 +1,238 @@
+"""What survives a kill: the ledger of finished tiles, and files that appear whole or not at all."""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import RunMismatch, UsageError
+
+_SCRATCH = ".tmp-"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS backends (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tiles (key TEXT PRIMARY KEY, result BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What is known of a tile once it has been looked at.
+
+    Attributes:
+        xywhr: N x 5, the boxes that the tile owns, in model pixels of the scene.
+        scores: N x C float32, class probabilities.
+        cut: N, whether the window's end may have cut the object.
+        valid: share of the tile's pixels that hold data.
+        quality: sharpness, contrast and brightness of those pixels; NaN where too few are valid.
+    """
+
+    xywhr: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    cut: NDArray[np.bool_]
+    valid: float
+    quality: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        """Check that the arrays have one row per box.
+
+        Raises:
+            ValueError: they have not.
+        """
+        if not len(self.xywhr) == len(self.scores) == len(self.cut):
+            lengths = (len(self.xywhr), len(self.scores), len(self.cut))
+            raise ValueError(f"Boxes, scores and cuts must have one row each. Received: {lengths}.")
+
+    def to_bytes(self) -> bytes:
+        """Serialise, compressed, without pickle."""
+        buffer = BytesIO()
+        seen = np.array([self.valid, *self.quality])
+        np.savez_compressed(buffer, xywhr=self.xywhr, scores=self.scores, cut=self.cut, seen=seen)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse of `to_bytes`."""
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            valid, sharpness, contrast, brightness = (float(value) for value in arrays["seen"])
+            quality = (sharpness, contrast, brightness)
+            return cls(arrays["xywhr"], arrays["scores"], arrays["cut"], valid, quality)
+
+
+class Ledger:
+    """Finished tiles by content key, in one SQLite file; a context manager for one thread.
+
+    A result is durable when `put` returns; a kill at any moment leaves all of it or nothing. The file
+    is locked while it is open. It is safe to delete: everything in it can be computed again.
+
+    Args:
+        path: the file, created if it is missing.
+
+    Raises:
+        UsageError: another process has it open, or it is damaged or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
+        try:
+            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = DELETE", "synchronous = NORMAL"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _unusable(path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Tie the run to `identity` on first use, and compare with it later on.
+
+        Args:
+            identity: names and JSON values, of weights and settings for example.
+
+        Raises:
+            RunMismatch: the run was made with another identity; the message says what differs.
+        """
+        mine = {name: json.dumps(value, sort_keys=True) for name, value in identity.items()}
+        theirs = dict(self._db.execute("SELECT name, value FROM about"))
+        if not theirs:
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO about VALUES (?, ?)", mine.items())
+            self._db.execute("COMMIT")
+        elif theirs != mine:
+            names = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+            changes = "; ".join(f"{n} was {theirs.get(n, 'unset')}, now {mine.get(n, 'unset')}" for n in names)
+            raise RunMismatch(
+                f"{self.path.parent}: was made with other weights or detection settings: {changes}.",
+                "Give another --out folder, or the weights and settings that this one was made with.",
+            )
+
+    def used(self, backend: str) -> None:
+        """Record that a backend computes tiles of this run."""
+        self._db.execute("INSERT OR IGNORE INTO backends VALUES (?)", (backend,))
+
+    def backends(self) -> tuple[str, ...]:
+        """The backends that have computed tiles of this run, in order of name."""
+        return tuple(name for (name,) in self._db.execute("SELECT name FROM backends ORDER BY name"))
+
+    def get(self, key: str) -> TileResult | None:
+        """The result stored under `key`, if there is one.
+
+        Raises:
+            UsageError: the ledger is damaged.
+        """
+        try:
+            row = self._db.execute("SELECT result FROM tiles WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
+        return None if row is None else TileResult.from_bytes(row[0])
+
+    def put(self, key: str, result: TileResult) -> None:
+        """Store `result` under `key`.
+
+        Raises:
+            UsageError: it cannot be written, for want of space for example.
+        """
+        try:
+            self._db.execute("INSERT OR REPLACE INTO tiles VALUES (?, ?)", (key, result.to_bytes()))
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> UsageError:
+    if "locked" in str(error):
+        return UsageError(f"{path}: another process is writing to this run.", "Wait for it, or give another --out.")
+    return UsageError(
+        f"{path}: the ledger cannot be used ({error}).",
+        "Make room if the disk is full; otherwise delete the file: finished tiles are then computed again.",
+    )
+
+
+def content_key(*parts: object) -> str:
+    """SHA-256 of the canonical JSON of `parts`: equal content, equal key. Numbers keep all their digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=True).encode()).hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A scratch path beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    Law: at every moment, `path` is either its old content or its new one, complete and on disk.
+    """
+    scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{path.name}")
+    try:
+        yield scratch
+        _flush(scratch)
+        scratch.replace(path)
+    finally:
+        for left in path.parent.glob(f"{scratch.name}*"):  # SQLite formats leave journals beside it on failure
+            left.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object, indented, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def open_run_folder(run: Path) -> None:
+    """Make the run folder and see that it can be written to.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        (run / "parts").mkdir(parents=True, exist_ok=True)
+        for folder in (run, run / "parts"):
+            with NamedTemporaryFile(dir=folder, prefix=".write-test-"):
+                continue
+    except OSError as error:
+        raise UsageError(
+            f"{run}: cannot be written to ({error.strerror}).",
+            "Give a folder that you may write to with --out.",
+        ) from error
+
+
+def sweep(run: Path) -> None:
+    """Remove the scratch files that a killed process left; call it only while holding the run's ledger."""
+    for left in (*run.glob(f"{_SCRATCH}*"), *(run / "parts").glob(f"{_SCRATCH}*")):
+        left.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""How a scene's pixel values become grey levels, and which of them are blank."""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_opening
+
+from detector.scene import Scene
+from detector.scenefiles import SceneFiles
+
+PERCENTILES = (0.5, 99.5)
+SAMPLE_PX = 1024  # the stretch looks at no more than this many pixels squared
+SAMPLE_WINDOWS = 32  # per axis, in scenes larger than that
+SOLID_PX = 5  # zeros narrower than this are shadow, not blank
+BLANK_SHARE = 0.10  # of the samples along the scene's edge: then zero means "no data"
+
+_stretch_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The linear map of pixel values to 0..255: `lo` becomes 0, `hi` 255, the rest is clipped.
+
+    Attributes:
+        lo: value that becomes 0.
+        hi: value that becomes 255.
+        blank_zero: solid areas of zero in all bands hold no data, by the file's nodata value or because the
+            scene has a black collar that no nodata value declares.
+    """
+
+    lo: float
+    hi: float
+    blank_zero: bool = False
+
+    def grey(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Values of any shape and type as grey levels 0..255, not rounded; NaN becomes 0."""
+        gain = np.float32(255.0 / (self.hi - self.lo))
+        grey = (np.asarray(values, dtype=np.float32) - np.float32(self.lo)) * gain
+        return np.asarray(np.nan_to_num(grey).clip(0, 255), dtype=np.float32)
+
+    def settle(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Validity (h, w) of values (B, h, w) where zero may mean "no data" and may be a shadow.
+
+        Solid areas of zeros are blank; single zeros inside the picture are dark pixels, whatever nodata says.
+        The result is exact `SOLID_PX` - 1 pixels away from the edge of the window.
+        """
+        if not self.blank_zero:
+            return valid
+        zero = _zero(values)
+        return (valid | zero) & ~_solid(~valid | zero)
+
+
+def stretch_of(scene: Scene) -> Stretch:
+    """The scene's stretch, joint over its bands, computed once per scene and process."""
+    with _stretch_lock:
+        return _stretch_of(scene)
+
+
+@lru_cache(maxsize=1024)
+def _stretch_of(scene: Scene) -> Stretch:
+    samples, on_edge, blank_on_edge = [], 0, 0
+    with SceneFiles(scene) as files:
+        nodata = files.dataset(0).nodata
+        for x, y, w, h in sample_windows(scene.width, scene.height):
+            values, valid = files.read(x, y, w, h)
+            samples.append(values[:, valid])
+            if x == 0 or y == 0 or x + w == scene.width or y + h == scene.height:
+                on_edge += int(valid.sum())
+                blank_on_edge += int((_solid(_zero(values)) & valid).sum())
+    pixels = np.concatenate(samples, axis=1)
+    blank_zero = nodata == 0 or blank_on_edge > BLANK_SHARE * on_edge
+    if blank_zero:
+        pixels = pixels[:, ~_zero(pixels)]
+    return Stretch(*stretch_limits(pixels), blank_zero)
+
+
+def stretch_limits(values: NDArray[Any]) -> tuple[float, float]:
+    """The 0.5 and 99.5 percentiles of `values`; around the value itself where all are the same.
+
+    Law: the limits of `a * values + b`, a > 0, are `a * lo + b` and `a * hi + b` unless the values are
+    constant: the 8 and 16 bit deliveries of a scene give one picture.
+    """
+    if values.size == 0:
+        return 0.0, 255.0
+    lo, hi = (float(limit) for limit in np.percentile(np.asarray(values, dtype=np.float64), PERCENTILES))
+    if hi <= lo:  # nearly constant: the few values that differ decide, if there are any
+        lo, hi = float(values.min()), float(values.max())
+    return (lo, hi) if hi > lo else (lo - 0.5, lo + 0.5)
+
+
+def sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Windows (x, y, w, h) of at most `SAMPLE_PX` squared pixels in all, spread evenly over the scene.
+
+    They are read at full resolution, so that neither overviews nor the cut into files changes a
+    percentile, and their number is bounded, so that a scene of any size costs the same.
+    """
+    columns, rows = _sample_spans(width), _sample_spans(height)
+    return [(x, y, w, h) for y, h in rows for x, w in columns]
+
+
+def _sample_spans(length: int) -> list[tuple[int, int]]:
+    if length <= SAMPLE_PX:
+        return [(start, min(256, length - start)) for start in range(0, length, 256)]
+    size = SAMPLE_PX // SAMPLE_WINDOWS
+    starts = np.linspace(0, length - size, SAMPLE_WINDOWS).round().astype(int)
+    return [(int(start), size) for start in starts]
+
+
+def _zero(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where values (B, ...) are zero in all bands."""
+    return np.asarray(np.logical_not(values).all(axis=0), dtype=np.bool_)
+
+
+def _solid(holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The holes without those too narrow to hold a square of `SOLID_PX`."""
+    if not holes.any():
+        return holes
+    return np.asarray(binary_opening(holes, np.ones((SOLID_PX, SOLID_PX), dtype=bool)), dtype=np.bool_)

@@ -1,0 +1,144 @@
+"""The tables of a RUN folder: parts per scene, and the whole put together from them, all atomic."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pyogrio
+import shapely
+
+from detector.facilities import Facility
+from detector.qgis import LAYER_STYLES, style_rows
+from detector.rows import CRS, empty_detections, empty_scenes, typed
+from detector.scenes import Rejection
+from detector.store import replacing, write_text
+
+_READABLE_SINCE_2018 = {"VERSION": "1.2"}
+DETECTIONS, SCENES, GEOPACKAGE = "detections.parquet", "scenes.parquet", "detections.gpkg"
+
+
+def part_name(scene_id: str, key: str) -> str:
+    """Name of a scene's part: the scene, shortened to what file systems take, and its content key."""
+    return f"{shown_id(scene_id)}.{key[:16]}"
+
+
+def part_scene(name: str) -> str:
+    """The scene in a part's name."""
+    return name.rpartition(".")[0]
+
+
+def shown_id(scene_id: str) -> str:
+    """A scene's name in part names: its end, which holds its hash."""
+    return scene_id[-100:]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The finished scenes of a run: two small tables each, in `RUN/parts`.
+
+    The name of a part holds the hash of all that its content follows from, so a part is right or not
+    there. The table of scenes is written last: where it exists, the scene is finished.
+    """
+
+    folder: Path
+
+    def has(self, name: str) -> bool:
+        """Whether the scene with this part name is finished."""
+        return self._scenes(name).exists()
+
+    def write(self, name: str, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
+        """Record a finished scene."""
+        write_parquet(self._detections(name), detections)
+        write_parquet(self._scenes(name), scenes)
+
+    def read(self, names: Sequence[str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+        """Detections and scenes of the parts named, in that order."""
+        detections = [gpd.read_parquet(self._detections(name)) for name in names]
+        scenes = [gpd.read_parquet(self._scenes(name)) for name in names]
+        return _stacked(detections, empty_detections()), _stacked(scenes, empty_scenes())
+
+    def scenes_besides(self, scene_ids: Sequence[str]) -> tuple[str, ...]:
+        """Scenes with a finished part that are not among `scene_ids`, as their part names show them."""
+        parts = {path.name.removesuffix(f".{SCENES}") for path in self.folder.glob(f"*.{SCENES}")}
+        return tuple(sorted({part_scene(part) for part in parts} - {shown_id(name) for name in scene_ids}))
+
+    def _detections(self, name: str) -> Path:
+        return self.folder / f"{name}.{DETECTIONS}"
+
+    def _scenes(self, name: str) -> Path:
+        return self.folder / f"{name}.{SCENES}"
+
+
+def write_tables(run: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
+    """Write detections.parquet, scenes.parquet and the styled detections.gpkg."""
+    write_parquet(run / DETECTIONS, detections)
+    write_parquet(run / SCENES, scenes)
+    write_geopackage(run / GEOPACKAGE, detections, scenes)
+
+
+def write_parquet(path: Path, table: gpd.GeoDataFrame) -> None:
+    """Write a GeoParquet file, whole or not at all; the same table gives the same bytes."""
+    with replacing(path) as scratch:
+        table.to_parquet(scratch, index=False, compression="zstd")
+
+
+def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
+    """Write the layers `detections` and `visible_area`, with the styles that QGIS applies when it opens them.
+
+    The time stamps that the format asks for are the latest scene's, so the same tables give the same file.
+    """
+    flat = detections.assign(corners_px=[json.dumps([float(v) for v in c]) for c in detections["corners_px"]])
+    latest = scenes["acquired"].max() if len(scenes) else pd.Timestamp(0, tz="UTC")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+    try:
+        with replacing(path) as scratch:
+            for name, table in (("visible_area", scenes), ("detections", flat)):
+                kind = "MultiPolygon" if name == "visible_area" else "Polygon"
+                pyogrio.write_dataframe(
+                    table,
+                    scratch,
+                    layer=name,
+                    driver="GPKG",
+                    geometry_type=kind,
+                    promote_to_multi=kind == "MultiPolygon",
+                    append=scratch.exists(),
+                    dataset_options=_READABLE_SINCE_2018,
+                )
+            pyogrio.write_dataframe(style_rows(latest), scratch, layer=LAYER_STYLES, driver="GPKG", append=True)
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def write_facilities(path: Path, facilities: Sequence[Facility]) -> None:
+    """Write the facilities as GeoJSON, as they were understood."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"facility_id": f.facility_id, "name": f.name, "area_m2": round(f.area_m2, 1)},
+            "geometry": shapely.geometry.mapping(f.geometry),
+        }
+        for f in facilities
+    ]
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n")
+
+
+def write_rejected(path: Path, rejected: Sequence[Rejection]) -> None:
+    """Write rejected.csv: path, reason, cure; only the header where nothing was rejected."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "reason", "cure"))
+    writer.writerows((str(row.path), row.reason, row.cure) for row in rejected)
+    write_text(path, text.getvalue())
+
+
+def _stacked(tables: Sequence[gpd.GeoDataFrame], like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return like
+    plain = pd.concat([pd.DataFrame(table) for table in filled], ignore_index=True)
+    return typed(plain, like).set_crs(CRS, allow_override=True)

@@ -1,0 +1,98 @@
+"""A count and its verdict as one sentence that can be published."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from detector.counting.surge import ELEVATED, SURGE, TOO_FEW
+
+_UNITS = {
+    "railcar": ("railcar", "railcars"),
+    "locomotive": ("locomotive", "locomotives"),
+    "container": ("container", "containers"),
+    "tarped": ("tarp-covered load", "tarp-covered loads"),
+}
+_FULLY_SEEN = 0.98
+_SAYABLE = 0.001
+
+
+def verdict_sentence(row: Mapping[str, object]) -> str:
+    """The sentence of one row of the counts table.
+
+    For example: "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since
+    2018 was 20; probability that this is a new record > 0.999".
+    """
+    return "; ".join([_count(row), *_comparison(row)])
+
+
+def probability(value: float) -> str:
+    """`= 0.37`, or `> 0.999` and `< 0.001` beyond what three decimals can say."""
+    if value > 1 - _SAYABLE:
+        return "> 0.999"
+    if value < _SAYABLE:
+        return "< 0.001"
+    is_extreme = min(value, 1 - value) < 10 * _SAYABLE
+    return f"= {value:.3f}" if is_extreme else f"= {value:.2f}"
+
+
+def long_date(day: object) -> str:
+    """`5 October 2023`."""
+    stamp = pd.Timestamp(str(day))
+    return f"{stamp.day} {stamp:%B %Y}"
+
+
+def _count(row: Mapping[str, object]) -> str:
+    group, when = str(row["group"]), long_date(row["date"])
+    count, low, high = (_value(row, name) for name in ("count", "lo95", "hi95"))
+    share = _value(row, "observed_fraction") or 0.0
+    seen = "" if share >= _FULLY_SEEN else f"; {100 * share:.0f} % of the facility was seen"
+    if high is None:
+        return f"at least {_amount(low, group)} on {when}{seen}"
+    interval = f"{low:.0f}-{high:.0f}"
+    if count is None:
+        return f"{interval} {_units(group, 2)} (95 % interval) on {when}{seen}"
+    return f"{_amount(count, group)}, 95 % interval {interval}, on {when}{seen}"
+
+
+def _comparison(row: Mapping[str, object]) -> list[str]:
+    n, highest, since = (
+        _value(row, "baseline_n") or 0.0,
+        _value(row, "baseline_max"),
+        row.get("baseline_since"),
+    )
+    surge, usual, record = str(row["surge"]), _value(row, "p_usual"), _value(row, "p_surge")
+    if surge == TOO_FEW:
+        earlier = f"only {n:.0f} earlier date{'' if n == 1 else 's'}" if n else "no earlier date"
+        return [f"{earlier} to compare with, too few for a verdict"]
+    images = f"the {n:.0f} images since {_year(since)}"
+    most = f"{highest:.0f}" if highest is not None else "unknown"
+    part = "" if (_value(row, "observed_fraction") or 0.0) >= _FULLY_SEEN else "in the part seen, "
+    if surge in {SURGE, ELEVATED}:
+        text = [f"{part}the most seen in {images} was {most}"]
+        if record is not None:
+            text.append(f"probability that this is a new record {probability(record)}")
+        if surge == ELEVATED and usual is not None:
+            text.append(f"unusually high (probability on a usual date {probability(usual)}), but no established surge")
+        return text
+    return [f"{part}within the usual range of {images}, at most {most}"]
+
+
+def _amount(number: float | None, group: str) -> str:
+    shown = round(number or 0.0)
+    return f"{shown} {_units(group, shown)}"
+
+
+def _units(group: str, number: int) -> str:
+    one, many = _UNITS.get(group, (group, group))
+    return one if number == 1 else many
+
+
+def _year(day: object) -> str:
+    return "the start" if day is None else str(pd.Timestamp(str(day)).year)
+
+
+def _value(row: Mapping[str, object], name: str) -> float | None:
+    raw = row.get(name)
+    number = float("nan") if raw is None else float(str(raw))
+    return None if math.isnan(number) else number

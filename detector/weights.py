@@ -1,0 +1,166 @@
+"""Weights on disk: what a detector is, and the proof that its files are the ones described."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from detector.config import ClassTable, Settings, class_table
+from detector.errors import WeightsError
+from detector.resources import resource
+
+FileKind = Literal["onnx", "safetensors"]
+_RESTORE = "Restore the file from the release, or export the weights again with `make export`."
+
+
+class ModelSpec(Settings):
+    """The sidecar `weights/<name>.json`: how to feed the network, read its outputs and check its files.
+
+    Attributes:
+        name: name of the weights; the files are `<name>.onnx` and `<name>.safetensors` beside the sidecar.
+        architecture: name of the network's definition, for fine-tuning.
+        classes: class names in the order of the network's class outputs.
+        imgsz: edge of a square tile, in model pixels.
+        gsd_m: ground sampling distance of a model pixel, in metres.
+        strides: strides of the head's levels, in the order in which their anchors are laid out.
+        reg_max: bins of the distance distribution on each side of a box.
+        score_floor: detections below this score are never kept.
+        operating_threshold: detections at or above this score are marked `detected`.
+        sha256: SHA-256 of each file, by kind.
+        training: what they were trained on and measured at, free form.
+    """
+
+    name: str = Field(min_length=1)
+    architecture: str
+    classes: tuple[str, ...] = Field(min_length=1)
+    imgsz: int = Field(ge=64, multiple_of=32)
+    gsd_m: float = Field(gt=0)
+    strides: tuple[int, ...] = (8, 16, 32)
+    reg_max: int = Field(ge=1)
+    score_floor: float = Field(gt=0, lt=1)
+    operating_threshold: float = Field(gt=0, lt=1)
+    sha256: dict[FileKind, str]
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "onnx" not in self.sha256:
+            raise ValueError("sha256 lacks the entry 'onnx'")
+        if self.operating_threshold < self.score_floor:
+            raise ValueError(f"operating_threshold {self.operating_threshold} is below score_floor {self.score_floor}")
+        return self
+
+    @property
+    def n_classes(self) -> int:
+        """Number of class outputs."""
+        return len(self.classes)
+
+    def families(self, table: ClassTable) -> tuple[int, ...]:
+        """Merge family of each class output, as an index into `table.families`."""
+        return tuple(table.family_of(name) for name in self.classes)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights whose ONNX file has been checked against its description."""
+
+    spec: ModelSpec
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ONNX file: the identity of these weights in ledgers and reports."""
+        return self.spec.sha256["onnx"]
+
+    @property
+    def sidecar(self) -> Path:
+        """Their description."""
+        return self.folder / f"{self.spec.name}.json"
+
+    @property
+    def onnx(self) -> Path:
+        """The network that every backend runs."""
+        return self.folder / f"{self.spec.name}.onnx"
+
+    def safetensors(self) -> Path:
+        """The state to fine-tune from, checked.
+
+        Raises:
+            WeightsError: the file is missing or is not the one described.
+        """
+        path = self.folder / f"{self.spec.name}.safetensors"
+        if "safetensors" not in self.spec.sha256:
+            raise WeightsError(f"{self.spec.name} ships no safetensors.", "Choose weights that do.")
+        _check(path, self.spec.sha256["safetensors"])
+        return path
+
+
+def load_weights(source: str | Path | None = None) -> Weights:
+    """Load a sidecar and check its ONNX file.
+
+    Args:
+        source: path of a `<name>.json` (or of the `.onnx` beside it), or the name of shipped weights; by
+            default the only weights shipped.
+
+    Raises:
+        WeightsError: not found, malformed, of another class table, or of another SHA-256 than described.
+    """
+    sidecar = _sidecar(source)
+    try:
+        spec = ModelSpec.model_validate_json(sidecar.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{sidecar}: cannot be read ({error.strerror}).", _RESTORE) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        raise WeightsError(f"{sidecar}: {key}: {first['msg']}.", _RESTORE) from error
+    if spec.name != sidecar.stem:
+        raise WeightsError(f"{sidecar}: describes weights named {spec.name!r}.", "Give both the same name.")
+    if unknown := set(spec.classes) - set(class_table().names):
+        raise WeightsError(
+            f"{sidecar}: classes {sorted(unknown)} are not in configs/classes.yaml.",
+            "Use weights trained on this class table.",
+        )
+    weights = Weights(spec=spec, folder=sidecar.parent)
+    _check(weights.onnx, weights.digest)
+    return weights
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, as hex, read in chunks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sidecar(source: str | Path | None) -> Path:
+    if source is not None:
+        path = Path(source)
+        if path.suffix in {".json", ".onnx", ".safetensors"}:
+            return path.with_suffix(".json")
+    try:
+        folder = resource("weights")
+    except FileNotFoundError as error:
+        raise WeightsError(
+            "This installation carries no weights.", "Reinstall railcars, or give --weights PATH."
+        ) from error
+    shipped = sorted(path.stem for path in folder.glob("*.onnx"))
+    if source is not None and str(source) not in shipped:
+        raise WeightsError(
+            f"No weights named {str(source)!r}; shipped: {', '.join(shipped) or 'none'}.",
+            "Give one of these names, or the path of a .json sidecar.",
+        )
+    if source is None and len(shipped) != 1:
+        raise WeightsError(
+            f"There are {len(shipped)} shipped weights ({', '.join(shipped) or 'none'}) to choose from.",
+            "Name one with --weights." if shipped else "Run `make train`, or give --weights PATH.",
+        )
+    return folder / f"{source if source is not None else shipped[0]}.json"
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise WeightsError(f"{path}: is missing.", _RESTORE)
+    if (found := sha256_of(path)) != expected:
+        raise WeightsError(f"{path}: SHA-256 is {found}, not {expected} as described beside it.", _RESTORE)

@@ -1,0 +1,200 @@
+"""Algorithm S: backgrounds, the three probabilities, and the decision."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import nbinom
+
+from detector.counting.background import (
+    Counts,
+    fit_background,
+    nb_log_pmf,
+    nb_upper_tail,
+    seasonal_offsets,
+)
+from detector.counting.surge import ELEVATED, SURGE, TOO_FEW, USUAL, Rules, Verdict, assess, decide
+
+RULES = Rules()
+
+
+def counts(values: list[float] | np.ndarray, error: float = 0.1, censored: tuple[int, ...] = ()) -> Counts:
+    value = np.asarray(values, dtype=np.float64)
+    half = np.maximum(1.0, 1.96 * np.sqrt((error * value) ** 2 + 0.5))
+    mask = np.isin(np.arange(value.size), censored)
+    return Counts(value, np.maximum(0, value - half), value + half, mask)
+
+
+def bursty(rng: np.random.Generator, n: int, mean: float = 8.0, psi: float = 0.35) -> np.ndarray:
+    return rng.poisson(mean * rng.gamma(1 / psi, psi, n)).astype(np.float64)
+
+
+def ordinary_history(n: int, seed: int = 0) -> np.ndarray:
+    """Counts whose highest is 20."""
+    rng = np.random.default_rng(seed)
+    while True:
+        values = bursty(rng, n)
+        if values.max() == 20:
+            return values
+
+
+def judge(today: float, history: list[float] | np.ndarray) -> str:
+    return decide([assess(counts([today]), counts(history))], RULES)[0]
+
+
+def test_negative_binomial_agrees_with_scipy() -> None:
+    number, rate, psi = np.arange(40.0), 9.0, 0.4
+    oracle = nbinom(1 / psi, 1 / (1 + psi * rate))
+    assert np.allclose(nb_log_pmf(number, np.array(rate), psi), oracle.logpmf(number))
+    assert np.allclose(nb_upper_tail(number, np.array(rate), psi), oracle.sf(number - 1))
+
+
+def test_background_finds_rate_and_dispersion() -> None:
+    values = bursty(np.random.default_rng(1), 400, mean=12, psi=0.3)
+    rate, psi = fit_background(counts(values)).mean()
+    assert rate == pytest.approx(12, rel=0.1)
+    assert psi == pytest.approx(0.3, abs=0.08)
+
+
+def test_predictive_distribution_adds_up() -> None:
+    background = fit_background(counts(ordinary_history(20)))
+    pmf = background.pmf(2000)
+    assert pmf.sum() == pytest.approx(1, abs=1e-4)
+    assert background.upper_tail(15) == pytest.approx(1 - pmf[:15].sum(), abs=1e-4)
+    assert background.upper_tail(0) == 1
+
+
+def test_the_case_the_project_is_for() -> None:
+    history = ordinary_history(41)
+    verdict = assess(counts([73]), counts(history))
+    assert decide([verdict], RULES) == [SURGE]
+    assert verdict.p_record > 0.999
+    assert verdict.p_usual < 1e-3
+    assert verdict.p_rank == pytest.approx(1 / 42)
+    assert (verdict.n, verdict.maximum) == (41, 20)
+
+
+def test_a_little_more_than_the_maximum_is_usual() -> None:
+    quiet = [Verdict(p_usual=0.5, p_record=0.01, p_rank=0.5, n=30, maximum=20.0)] * 33
+    verdicts = [assess(counts([25]), counts(ordinary_history(41, seed))) for seed in range(20)]
+    words = [decide([verdict, *quiet], RULES)[0] for verdict in verdicts]
+    assert words.count(USUAL) >= 15
+    assert SURGE not in words
+
+
+def test_five_dates_are_too_few() -> None:
+    assert judge(73, [8, 5, 12, 20, 3]) == TOO_FEW
+
+
+def test_a_wide_interval_today_is_no_record() -> None:
+    history = counts(ordinary_history(41))
+    unsure = Counts(np.array([40.0]), np.array([5.0]), np.array([90.0]), np.array([False]))
+    sure = assess(counts([40]), history)
+    doubtful = assess(unsure, history)
+    assert doubtful.p_record < 0.95 < sure.p_record
+    assert doubtful.p_usual > sure.p_usual
+    assert decide([doubtful], RULES) != [SURGE]
+
+
+def test_quiet_dates_are_rarely_queued() -> None:
+    rng = np.random.default_rng(3)
+    p, record = [], []
+    for _ in range(500):
+        mean, n = np.exp(rng.normal(np.log(8), 0.8)), int(rng.choice([12, 20, 41]))
+        true = bursty(rng, n + 1, mean)
+        seen = np.maximum(0, np.round(true * (1 + 0.1 * rng.normal(size=n + 1))))
+        verdict = assess(counts(seen[-1:]), counts(seen[:-1]))
+        p.append(verdict.p_usual)
+        record.append(verdict.p_record)
+    assert np.mean(np.array(p) <= 0.01) <= 0.02
+    assert np.mean(np.array(p) <= 0.001) <= 0.005
+    assert np.mean((np.array(p) <= 0.01) & (np.array(record) >= 0.95)) <= 0.02
+
+
+def test_a_surge_of_the_seed_size_is_always_queued() -> None:
+    rng = np.random.default_rng(4)
+    queued = []
+    while len(queued) < 60:
+        history = bursty(rng, 20)
+        if 17 <= history.max() <= 23:
+            verdict = assess(counts([73]), counts(history))
+            queued.append(verdict.p_usual <= 0.01 and verdict.p_record >= 0.95)
+    assert np.mean(queued) >= 0.95
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    history=st.lists(st.integers(0, 60), min_size=8, max_size=25),
+    today=st.integers(0, 120),
+    more=st.integers(1, 40),
+)
+def test_more_today_is_never_less_of_a_surge(history: list[int], today: int, more: int) -> None:
+    past = counts(np.array(history, dtype=float))
+    exact = np.array([False])
+    low, high = (
+        assess(Counts(*(np.array([float(v + d)]) for d in (0, -0.0, 2)), exact), past) for v in (today, today + more)
+    )
+    assert high.p_usual <= low.p_usual + 1e-9
+    assert high.p_record >= low.p_record - 1e-6
+    assert high.p_rank <= low.p_rank
+
+
+@settings(max_examples=20, deadline=None)
+@given(history=st.lists(st.integers(0, 60), min_size=2, max_size=25), seed=st.integers(0, 9))
+def test_the_order_of_the_history_does_not_matter(history: list[int], seed: int) -> None:
+    values = np.array(history, dtype=float)
+    one = assess(counts([30]), counts(values))
+    two = assess(counts([30]), counts(np.random.default_rng(seed).permutation(values)))
+    assert one.p_usual == pytest.approx(two.p_usual)
+    assert one.p_record == pytest.approx(two.p_record)
+    assert one.p_rank == two.p_rank
+
+
+def test_a_lower_bound_weighs_less_than_a_count() -> None:
+    history = ordinary_history(12)
+    exact, censored = counts(history), counts(history, censored=(0, 1, 2, 3))
+    assert fit_background(censored).mean()[0] > fit_background(exact).mean()[0]
+    assert assess(counts([30]), censored).p_record < assess(counts([30]), exact).p_record
+
+
+def test_a_high_lower_bound_counts_for_the_rank_a_low_one_does_not() -> None:
+    verdict = assess(counts([30]), counts([5, 6, 7, 8, 40, 1], censored=(4, 5)))
+    assert verdict.p_rank == pytest.approx(2 / 6)
+
+
+def test_an_empty_history_of_zeros_is_usable() -> None:
+    verdict = assess(counts([0]), counts(np.zeros(10)))
+    assert verdict.p_usual == pytest.approx(1)
+    assert decide([assess(counts([30]), counts(np.zeros(10)))], RULES) == [SURGE]
+
+
+def test_multiplicity_control_can_overrule_a_single_test() -> None:
+    borderline = Verdict(p_usual=0.008, p_record=0.99, p_rank=0.02, n=41, maximum=20)
+    quiet = Verdict(p_usual=0.6, p_record=0.01, p_rank=0.6, n=41, maximum=20)
+    few = Verdict(p_usual=1e-9, p_record=1.0, p_rank=0.2, n=4, maximum=2)
+    assert decide([borderline], RULES) == [SURGE]
+    assert decide([borderline, *[quiet] * 200], RULES)[0] == ELEVATED
+    assert decide([borderline, few], RULES) == [SURGE, TOO_FEW]
+    assert decide([], RULES) == []
+
+
+def test_seasons_are_used_only_where_they_are_real() -> None:
+    rng = np.random.default_rng(5)
+    years = np.sort(rng.uniform(2018, 2023, 60))
+    flat = bursty(rng, 60)
+    seasonal = rng.poisson(10 * np.exp(1.2 * np.cos(2 * np.pi * years))).astype(float)
+    assert (seasonal_offsets(seasonal[:39], years[:39], 2023.0) == 0).all()
+    assert (seasonal_offsets(flat, years, 2023.0) == 0).all()
+    offsets = seasonal_offsets(seasonal, years, 2023.0)
+    assert np.allclose(offsets, 1.2 * (np.cos(2 * np.pi * years) - 1), atol=0.6)
+    winter = assess(counts([35]), counts(seasonal), offsets)
+    summer = assess(counts([35]), counts(seasonal), seasonal_offsets(seasonal, years, 2023.5))
+    assert summer.p_usual < 0.1 * winter.p_usual
+
+
+def test_wrong_intervals_are_refused() -> None:
+    one = np.array([5.0])
+    with pytest.raises(ValueError, match="low <= value"):
+        Counts(one, one + 1, one + 2, np.array([False]))
+    with pytest.raises(ValueError, match="at least one earlier"):
+        assess(counts([5]), counts([]))

@@ -1,0 +1,78 @@
+"""Each date is drawn once, as what it is; the axes hold what they say."""
+
+import datetime as dt
+from collections.abc import Callable
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.report import figures
+from detector.report.svg import Svg, count_ticks, date_ticks
+from tests.detector.report.fake_run import Day, count_rows, history
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def table(days: list[Day]) -> pd.DataFrame:
+    return pd.DataFrame(count_rows("yard", days))
+
+
+def texts(svg: ElementTree.Element) -> str:
+    return " ".join(element.text or "" for element in svg.iter(f"{SVG}text")).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("width", [980, 358])
+@pytest.mark.parametrize("n_dates", [1, 2, 30, 200])
+def test_every_date_is_drawn_once_inside_the_picture(width: int, n_dates: int) -> None:
+    days = history(n_dates)
+    svg = ElementTree.fromstring(str(figures.series(table(days), "yard", width=width)))
+    tooltips = [element.text or "" for element in svg.iter(f"{SVG}title")]
+    assert len(tooltips) == n_dates
+    assert len({tip.split(":")[0] for tip in tooltips}) == len({day.date for day in days})
+    for line in svg.iter(f"{SVG}line"):
+        assert 0 <= float(line.attrib["x1"]) <= width and 0 <= float(line.attrib["x2"]) <= width
+
+
+def test_surge_and_history_are_labelled_directly() -> None:
+    drawn = texts(ElementTree.fromstring(str(figures.series(table(history()), "yard"))))
+    assert "Surge: 73" in drawn and "5 Oct 2023" in drawn and "Most seen before: 20" in drawn
+
+
+def test_partly_seen_dates_are_hollow_and_floors_have_arrows() -> None:
+    start = dt.date(2023, 1, 1)
+    full, part, floor = (Day(start + dt.timedelta(days=40 * i), 9, 0, s) for i, s in enumerate((1.0, 0.8, 0.4)))
+    for days, hollow, arrows in (([full], 0, 0), ([full, part], 1, 0), ([full, part, floor], 2, 1)):
+        svg = ElementTree.fromstring(str(figures.series(table(days), "yard")))
+        assert sum(circle.attrib.get("fill") == "#fff" for circle in svg.iter(f"{SVG}circle")) == hollow
+        assert sum(path.attrib.get("fill") == "none" for path in svg.iter(f"{SVG}path")) == arrows
+
+
+def test_missing_facility_is_an_error_that_names_it() -> None:
+    with pytest.raises(ValueError, match="'elsewhere'"):
+        figures.series(table(history(3)), "elsewhere")
+
+
+@pytest.mark.parametrize("plot", [figures.small_multiple, figures.sparkline])
+def test_small_plots_are_well_formed(plot: Callable[..., Svg]) -> None:
+    svg = ElementTree.fromstring(str(plot(table(history()), "yard", "tarped")))
+    assert "aria-label" in svg.attrib
+
+
+@given(st.floats(0, 1e5), st.integers(2, 6))
+def test_count_ticks_are_even_whole_and_enclose(top: float, most: int) -> None:
+    ticks = count_ticks(top, most)
+    assert ticks[0] == 0 and ticks[-1] >= top and len(ticks) <= most + 2
+    assert len({b - a for a, b in pairwise(ticks)}) == 1
+
+
+@given(st.dates(dt.date(2000, 1, 1), dt.date(2030, 1, 1)), st.integers(0, 9000), st.integers(2, 14))
+def test_date_ticks_rise_within_the_span_and_are_few(first: dt.date, days: int, most: int) -> None:
+    last = first + dt.timedelta(days=days)
+    ticks = [day for day, _ in date_ticks(first, last, most)]
+    assert ticks == sorted(set(ticks))
+    assert all(first <= day <= last for day in ticks)
+    assert len(ticks) <= most + 2

@@ -1,0 +1,238 @@
+"""Backends: every tile once, the same boxes on each of them, and no torch on the CPU's way."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detector.backends import Backend, RawBoxes, open_backend
+from detector.backends.openvino import OpenVinoBackend
+from detector.config import class_table, detect_config
+from detector.errors import WeightsError
+from detector.resources import resource
+from detector.weights import ModelSpec, Weights, load_weights, sha256_of
+
+onnx = pytest.importorskip("onnx", reason="builds its network with the extra `train`")
+ROOT = Path(__file__).parents[2]
+EDGE_PX = 96
+REG_MAX = 4
+
+
+def tiny_network(edge_px: int | str = EDGE_PX) -> bytes:
+    """An ONNX graph with the contract's input and outputs, of the operators that exported detectors have."""
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+
+    rng = np.random.default_rng(7)
+    nodes, constants = [], []
+    channels = 4 * REG_MAX + 5 + 1
+
+    def constant(name: str, value: NDArray[np.generic]) -> str:
+        constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def add(kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> None:
+        nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+
+    add("Cast", ["images"], ["float"], to=TensorProto.FLOAT)
+    add("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2])
+    add("Div", ["planes", constant("white", np.float32(255)[None])], ["unit"])
+    add("MaxPool", ["unit"], ["blurred"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
+    add("Shape", ["images"], ["shape"])
+    add("Gather", ["shape", constant("first", np.array(0))], ["count"])
+    add("Unsqueeze", ["count", constant("axis", np.array([0]))], ["count1"])
+    add("Concat", ["count1", constant("rest", np.array([channels, -1]))], ["flat"], axis=0)
+    for stride in (8, 16, 32):
+        weight = rng.normal(0, 6 / stride, (channels, 3, stride, stride)).astype(np.float32)
+        bias = rng.normal(0, 1, channels).astype(np.float32)
+        bias[4 * REG_MAX : -1] -= 3
+        names = ["blurred", constant(f"w{stride}", weight), constant(f"b{stride}", bias)]
+        add("Conv", names, [f"head{stride}"], strides=[stride, stride], kernel_shape=[stride, stride])
+        add("Reshape", [f"head{stride}", "flat"], [f"flat{stride}"])
+    add("Concat", ["flat8", "flat16", "flat32"], ["all"], axis=2)
+    parts = constant("parts", np.array([4 * REG_MAX, 5, 1]))
+    add("Split", ["all", parts], ["distances", "classes", "angle"], axis=1)
+    image = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", edge_px, edge_px, 3])
+    maps = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size, "a"])
+        for name, size in (("distances", 4 * REG_MAX), ("classes", 5), ("angle", 1))
+    ]
+    graph = helper.make_graph(nodes, "tiny", [image], maps, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    return saved(tmp_path_factory.mktemp("weights"), tiny_network())
+
+
+def saved(folder: Path, network: bytes) -> Weights:
+    file = folder / "tiny.onnx"
+    file.write_bytes(network)
+    spec = ModelSpec(
+        name="tiny",
+        architecture="none",
+        classes=class_table().names,
+        imgsz=EDGE_PX,
+        gsd_m=0.3,
+        reg_max=REG_MAX,
+        score_floor=0.05,
+        operating_threshold=0.25,
+        sha256={"onnx": sha256_of(file)},
+    )
+    (folder / "tiny.json").write_text(spec.model_dump_json())
+    return load_weights(folder / "tiny.json")
+
+
+def tiles(n: int) -> list[tuple[int, NDArray[np.uint8]]]:
+    rng = np.random.default_rng(3)
+    return [(i, rng.integers(0, 256, (EDGE_PX, EDGE_PX, 3), dtype=np.uint8)) for i in range(n)]
+
+
+def same(a: RawBoxes, b: RawBoxes) -> bool:
+    return np.array_equal(a.xywhr, b.xywhr) and np.array_equal(a.scores, b.scores)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_tile_comes_back_once_whatever_its_company(weights: Weights, batch: int) -> None:
+    backend = OpenVinoBackend(weights, batch=batch)
+    given = tiles(10)
+    answers = list(backend.stream(given))
+    assert sorted(key for key, _ in answers) == list(range(10))
+    found = dict(answers)
+    assert min(len(boxes) for boxes in found.values()) > 10
+    again = dict(backend.stream(reversed(given[2:9])))
+    assert all(same(again[key], found[key]) for key in again)
+
+
+def test_an_empty_stream_is_fine(weights: Weights) -> None:
+    assert list(OpenVinoBackend(weights).stream([])) == []
+
+
+def test_few_tiles_are_held_at_a_time(weights: Weights) -> None:
+    backend = OpenVinoBackend(weights)
+    taken, most = 0, 0
+
+    def source() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        nonlocal taken
+        for pair in tiles(1) * 40:
+            taken += 1
+            yield pair
+
+    for back, _ in enumerate(backend.stream(source())):
+        most = max(most, taken - back)
+    assert most <= 2 * backend.requests + 1
+
+
+def test_a_caller_may_stop_early(weights: Weights) -> None:
+    stream = OpenVinoBackend(weights).stream(tiles(20))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_a_tile_of_another_size_is_an_error(weights: Weights) -> None:
+    with pytest.raises(ValueError, match="Tiles must be"):
+        list(OpenVinoBackend(weights).stream([(0, np.zeros((32, 32, 3), np.uint8))]))
+
+
+def test_bf16_only_where_asked_and_native(weights: Weights) -> None:
+    assert OpenVinoBackend(weights, precision="fp32").precision == "f32"
+    assert OpenVinoBackend(weights).precision in {"bf16", "f32"}
+
+
+def test_a_network_for_other_tiles_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=f"{EDGE_PX} px tiles"):
+        OpenVinoBackend(saved(tmp_path, tiny_network(64)))
+
+
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot run it"):
+        OpenVinoBackend(saved(tmp_path, b"nonsense"))
+
+
+def torch_backend(weights: Weights, batch: int = 1) -> Backend:
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    from detector.backends.torch import TorchBackend  # noqa: PLC0415
+
+    return TorchBackend(weights, batch=batch, device="cpu")
+
+
+def agree(a: RawBoxes, b: RawBoxes, *, px: float, score: float) -> bool:
+    return (
+        len(a) == len(b)
+        and bool(np.abs(a.scores - b.scores).max(initial=0) <= score)
+        and bool(np.abs(a.xywhr[:, :4] - b.xywhr[:, :4]).max(initial=0) <= px)
+        and bool(np.abs(np.sin(a.xywhr[:, 4] - b.xywhr[:, 4])).max(initial=0) <= 1e-3)
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_torch_gives_the_same_boxes(weights: Weights, batch: int) -> None:
+    theirs = dict(torch_backend(weights, batch).stream(tiles(6)))
+    ours = dict(OpenVinoBackend(weights, precision="fp32").stream(tiles(6)))
+    assert theirs.keys() == ours.keys()
+    assert all(agree(ours[key], theirs[key], px=1e-3, score=1e-5) for key in ours)
+
+
+def test_torch_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    torch_backend(saved(tmp_path, tiny_network()))
+    with pytest.raises(WeightsError, match="takes input of shape"):
+        torch_backend(saved(tmp_path, tiny_network(64)))
+    with pytest.raises(WeightsError, match="not readable"):
+        torch_backend(saved(tmp_path, b"nonsense"))
+
+
+@pytest.mark.integration
+def test_shipped_weights_see_the_same_on_both() -> None:
+    try:
+        resource("weights", "railcars-n.onnx")
+    except FileNotFoundError:
+        pytest.skip("needs the shipped weights")
+    shipped = load_weights("railcars-n")
+    size, rng = shipped.spec.imgsz, np.random.default_rng(0)
+    coarse = rng.integers(60, 200, (1, size // 40, size // 10, 3), dtype=np.uint8)
+    image = np.ascontiguousarray(coarse.repeat(40, axis=1).repeat(10, axis=2)[0])
+    ours = next(OpenVinoBackend(shipped, precision="fp32").stream([(0, image)]))[1]
+    theirs = next(iter(torch_backend(shipped).stream([(0, image)])))[1]
+    assert agree(ours, theirs, px=0.05, score=1e-3)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import detector, detector.pipeline
+from detector.backends import open_backend
+from detector.config import detect_config
+from detector.weights import load_weights
+weights = load_weights(Path(sys.argv[1]))
+backend = open_backend(weights, detect_config())
+size = weights.spec.imgsz
+assert len(list(backend.stream([(0, np.zeros((size, size, 3), np.uint8))]))) == 1
+loaded = {name.partition(".")[0] for name in sys.modules}
+assert not loaded & {"torch", "ultralytics", "onnx"}, loaded & {"torch", "ultralytics", "onnx"}
+"""
+
+
+def test_a_run_on_the_cpu_imports_no_torch(weights: Weights) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(weights.folder / "tiny.json")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_open_backend_opens_what_is_named(weights: Weights) -> None:
+    backend = open_backend(weights, detect_config())
+    assert isinstance(backend, OpenVinoBackend)
+    assert backend.spec == weights.spec
+    assert backend.name in {"openvino cpu bf16", "openvino cpu f32"}

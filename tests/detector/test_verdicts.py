@@ -1,0 +1,83 @@
+"""A verdict in words."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from detector.verdicts import probability, verdict_sentence
+
+NAN = float("nan")
+SURGE: dict[str, Any] = {
+    "group": "railcar",
+    "date": date(2023, 10, 5),
+    "count": 73.0,
+    "lo95": 70.0,
+    "hi95": 77.0,
+    "observed_fraction": 1.0,
+    "baseline_n": 41,
+    "baseline_max": 20.0,
+    "baseline_since": date(2018, 3, 1),
+    "p_surge": 0.99999,
+    "p_usual": 1e-6,
+    "surge": "yes",
+}
+
+
+def test_a_surge() -> None:
+    assert verdict_sentence(SURGE) == (
+        "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since 2018 "
+        "was 20; probability that this is a new record > 0.999"
+    )
+
+
+def test_elevated() -> None:
+    text = verdict_sentence({**SURGE, "surge": "elevated", "p_surge": 0.97, "p_usual": 0.004})
+    assert text.endswith(
+        "new record = 0.97; unusually high (probability on a usual date = 0.004), but no established surge"
+    )
+
+
+def test_usual_in_the_singular() -> None:
+    row = {
+        **SURGE,
+        "group": "locomotive",
+        "count": 1.0,
+        "lo95": 1.0,
+        "hi95": 2.0,
+        "surge": "within usual range",
+    }
+    assert verdict_sentence(row) == (
+        "1 locomotive, 95 % interval 1-2, on 5 October 2023; "
+        "within the usual range of the 41 images since 2018, at most 20"
+    )
+
+
+@pytest.mark.parametrize(("n", "words"), [(0, "no earlier"), (1, "1 earlier date "), (5, "5 earlier dates ")])
+def test_too_few_dates(n: int, words: str) -> None:
+    row = {**SURGE, "surge": "too few dates", "baseline_n": n, "baseline_max": NAN, "baseline_since": None}
+    row |= {"p_surge": NAN, "p_usual": NAN}
+    assert words in verdict_sentence(row)
+    assert verdict_sentence(row).endswith("too few for a verdict")
+
+
+def test_partly_seen() -> None:
+    least = {**SURGE, "count": NAN, "hi95": NAN, "lo95": 31.0, "observed_fraction": 0.42}
+    assert verdict_sentence(least).startswith(
+        "at least 31 railcars on 5 October 2023; 42 % of the facility was seen; in the part seen, the most"
+    )
+    interval = {**SURGE, "count": NAN, "observed_fraction": 0.6}
+    assert verdict_sentence(interval).startswith(
+        "70-77 railcars (95 % interval) on 5 October 2023; 60 % of the facility was seen"
+    )
+
+
+def test_probabilities_claim_no_more_than_they_can() -> None:
+    assert [probability(p) for p in (1.0, 0.9991, 0.995, 0.5, 0.004, 1e-9)] == [
+        "> 0.999",
+        "> 0.999",
+        "= 0.995",
+        "= 0.50",
+        "= 0.004",
+        "< 0.001",
+    ]

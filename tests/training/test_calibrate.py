@@ -1,0 +1,117 @@
+"""Fitting a calibration on runs with truth."""
+
+import hashlib
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.calibration_file import load_calibration
+from detector.config import class_table, count_config
+from detector.counts import count_run
+from tests.simulated_run import Tables, join, yard_run
+from training.calibrate import labelled_scenes, main
+from training.truth import read_places
+
+
+@pytest.fixture(scope="module")
+def yards() -> Tables:
+    rng = np.random.default_rng(1)
+    first = date(2022, 1, 1)
+    runs = []
+    for i in range(12):
+        numbers = {first + timedelta(days=40 * k): int(n) for k, n in enumerate(rng.integers(0, 90, 4))}
+        runs.append(yard_run(numbers, rng, facility_id=f"y{i}"))
+    return join(runs)
+
+
+@pytest.fixture
+def folder(yards: Tables, tmp_path: Path) -> Path:
+    """run/, truth/ and weights/ of a simulated detector."""
+    yards.write(tmp_path / "run", tmp_path / "truth")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "sim.onnx").write_bytes(b"simulated network")
+    sha = hashlib.sha256(b"simulated network").hexdigest()
+    spec = {
+        "name": "sim",
+        "architecture": "none",
+        "classes": list(class_table().names),
+        "imgsz": 640,
+        "gsd_m": 0.3,
+        "reg_max": 16,
+        "score_floor": 0.05,
+        "operating_threshold": 0.5,
+        "sha256": {"onnx": sha},
+    }
+    (weights / "sim.json").write_text(json.dumps(spec))
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"weights": {"sha256": sha}}))
+    return tmp_path
+
+
+def arguments(folder: Path) -> list[str]:
+    return [
+        *("--runs", str(folder / "run")),
+        *("--truth", str(folder / "truth")),
+        *("--weights", str(folder / "weights" / "sim.json")),
+    ]
+
+
+@pytest.mark.integration
+def test_what_is_calibrated_covers_new_yards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(folder)) == 0
+    assert "48 scenes of 12 facilities" in capsys.readouterr().out.replace("\n", " ")
+    sha = json.loads((folder / "weights" / "sim.json").read_text())["sha256"]["onnx"]
+    stored = load_calibration(folder / "weights" / "sim.calibration.json", sha)
+    assert set(stored.groups) == {"railcar"}
+    rng = np.random.default_rng(2)
+    inside = []
+    for i in range(15):
+        numbers = {date(2023, 1, 1) + timedelta(days=k): int(n) for k, n in enumerate(rng.integers(0, 90, 4))}
+        tables = yard_run(numbers, rng, facility_id=f"new{i}")
+        counts = count_run(
+            tables.detections,
+            tables.scenes,
+            calibration=stored,
+            history=None,
+            config=count_config().model_copy(update={"draws": 300}),
+            classes=class_table(),
+        ).counts
+        rows = counts[counts["group"] == "railcar"]
+        truth = np.array([numbers[day] for day in rows["date"]])
+        inside += ((rows["lo95"] <= truth) & (truth <= rows["hi95"])).tolist()
+    assert np.mean(inside) >= 0.9
+
+
+@pytest.mark.integration
+def test_the_same_input_gives_the_same_file(folder: Path) -> None:
+    path = folder / "weights" / "sim.calibration.json"
+    assert main(arguments(folder)) == 0
+    first = path.read_bytes()
+    assert main(arguments(folder)) == 0
+    assert path.read_bytes() == first
+
+
+def test_labels_are_those_of_the_simulation(folder: Path, yards: Tables) -> None:
+    table = class_table()
+    places = read_places(folder / "run", folder / "truth", table.names)
+    scenes = labelled_scenes(places, table.groups["railcar"], table)
+    assert sum(s.n_true for s in scenes) == sum(len(objects) for objects in yards.truth.values())
+    # Simulated false alarms lie anywhere; all found objects lie exactly on theirs.
+    assert sum(s.is_true.sum() for s in scenes) <= sum(s.n_true for s in scenes)
+    assert np.mean([s.sample.scores[s.is_true].mean() for s in scenes if s.is_true.any()]) > 0.7
+    assert len({s.facility for s in scenes}) == 12
+
+
+def test_runs_of_other_weights_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "run" / "run.json").write_text(json.dumps({"weights": {"sha256": "cd" * 32}}))
+    assert main(arguments(folder)) == 2
+    assert "other" in capsys.readouterr().err or not (folder / "weights" / "sim.calibration.json").exists()
+
+
+def test_truths_must_fit_the_runs(folder: Path) -> None:
+    extra = [*arguments(folder)[:2], str(folder / "run"), str(folder / "run"), *arguments(folder)[2:4]]
+    extra += [str(folder / "truth"), *arguments(folder)[4:]]
+    assert main(extra) == 2

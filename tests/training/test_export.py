@@ -1,0 +1,151 @@
+"""Export: the files agree with the network, and the network contract's decoding is the one it was trained with."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `train`")
+
+from training.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
+
+go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
+
+from detector.backends.decode import HeadMaps, decode  # noqa: E402
+from detector.errors import UsageError  # noqa: E402
+from detector.geometry import canonical, corners_from_xywhr  # noqa: E402
+from detector.weights import ModelSpec, load_weights  # noqa: E402
+from training.classes import class_names  # noqa: E402
+from training.export import OUTPUTS, export, rebuild  # noqa: E402
+from training.network import OrientedBoxNetwork  # noqa: E402
+
+pytestmark = pytest.mark.integration
+
+ARCHITECTURE = "yolo11n-obb.yaml"
+Floats = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def network() -> OrientedBoxNetwork:
+    """A network with weights as rounded by a checkpoint, statistics and biases that are not initial, and likely boxes."""
+    torch.manual_seed(0)
+    made = OrientedBoxNetwork(ARCHITECTURE, len(class_names()))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.2, 0.2, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+        head = made.model[-1]
+        for boxes, classes, angle in zip(head.cv2, head.cv3, head.cv4, strict=True):
+            boxes[-1].bias.normal_(0, 2, generator=generator)
+            classes[-1].bias.normal_(-2, 1, generator=generator)
+            angle[-1].bias.normal_(0, 2, generator=generator)
+    made.names = dict(enumerate(class_names()))
+    return made.half().float().eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(network: OrientedBoxNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "weights" / "best.pt"
+    path.parent.mkdir()
+    torch.save({"ema": network.half(), "train_args": {"model": ARCHITECTURE}, "epoch": -1}, path)
+    network.float()
+    (path.parents[1] / "progress.json").write_text('{"seconds": 10, "epoch": 1}')
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    return export(checkpoint, folder, "tiny", summary={"data": "none"}), folder
+
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.uint8]:
+    return np.random.default_rng(2).integers(0, 256, (2, 96, 160, 3), dtype=np.uint8)
+
+
+def raw_maps(folder: Path, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(str(folder / "tiny.onnx"), providers=["CPUExecutionProvider"])
+    maps: list[NDArray[np.float32]] = session.run(list(OUTPUTS), {"images": images})
+    return maps
+
+
+def decoded_here(distances: Floats, angle_logit: Floats, height: int, width: int) -> Floats:
+    """The contract's decoding in the plainest numpy: A x 5 (x, y, w, h, angle), in pixels."""
+    boxes = []
+    index = 0
+    for stride in (8, 16, 32):
+        for row in range(height // stride):
+            for column in range(width // stride):
+                bins = distances[:, index].reshape(4, 16)
+                weight = np.exp(bins - bins.max(axis=1, keepdims=True))
+                left, top, right, bottom = (weight / weight.sum(axis=1, keepdims=True)) @ np.arange(16.0)
+                angle = (1 / (1 + np.exp(-angle_logit[0, index])) - 0.25) * np.pi
+                forward, side = (right - left) / 2, (bottom - top) / 2
+                x = column + 0.5 + forward * np.cos(angle) - side * np.sin(angle)
+                y = row + 0.5 + forward * np.sin(angle) + side * np.cos(angle)
+                boxes.append((x * stride, y * stride, (left + right) * stride, (top + bottom) * stride, angle))
+                index += 1
+    return np.array(boxes)
+
+
+def test_the_raw_maps_decode_to_what_ultralytics_decodes(
+    network: OrientedBoxNetwork, weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]
+) -> None:
+    distances, classes, angle = raw_maps(weights[1], images)
+    with torch.no_grad():
+        theirs = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)[0].double().numpy()
+    for index in range(len(images)):
+        ours = decoded_here(distances[index].astype(float), angle[index].astype(float), *images.shape[1:3])
+        assert ours == pytest.approx(theirs[index][[0, 1, 2, 3, -1]].T, abs=2e-2)
+        scores = 1 / (1 + np.exp(-classes[index].astype(float)))
+        assert scores == pytest.approx(theirs[index][4:-1], abs=1e-4)
+
+
+def test_the_detector_decodes_the_same(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
+    spec, folder = weights
+    distances, classes, angle = (maps[0] for maps in raw_maps(folder, images))
+    found = decode(HeadMaps(distances, classes, angle), images.shape[1:3], spec)
+    keep = 1 / (1 + np.exp(-classes.max(axis=0).astype(float))) >= spec.score_floor
+    expected = canonical(decoded_here(distances.astype(float), angle.astype(float), *images.shape[1:3])[keep])
+    assert len(found) == keep.sum() > 50
+    assert corners_from_xywhr(found.xywhr) == pytest.approx(corners_from_xywhr(expected), abs=1e-6)
+
+
+def test_shapes_are_dynamic_and_as_contracted(weights: tuple[ModelSpec, Path]) -> None:
+    for batch, height, width in ((1, 64, 64), (3, 128, 96)):
+        anchors = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+        maps = raw_maps(weights[1], np.zeros((batch, height, width, 3), dtype=np.uint8))
+        assert [each.shape for each in maps] == [(batch, 64, anchors), (batch, 5, anchors), (batch, 1, anchors)]
+
+
+def test_the_description_matches_the_files(weights: tuple[ModelSpec, Path]) -> None:
+    spec, folder = weights
+    loaded = load_weights(folder / "tiny.json")
+    assert loaded.spec == spec
+    for kind in ("onnx", "safetensors"):
+        assert spec.sha256[kind] == hashlib.sha256((folder / f"tiny.{kind}").read_bytes()).hexdigest()
+    assert (spec.strides, spec.reg_max, spec.classes) == ((8, 16, 32), 16, class_names())
+    assert spec.training["onnx_difference"] < 1e-3
+    assert spec.training["progress"] == {"seconds": 10, "epoch": 1}
+    assert spec.training["data"] == "none"
+    assert not list(folder.glob("*.part"))
+
+
+def test_the_safetensors_rebuild_the_network(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
+    spec, folder = weights
+    head = rebuild(spec, load_weights(folder / "tiny.json").safetensors())
+    with torch.no_grad():
+        again = head(torch.from_numpy(images))
+    for ours, theirs in zip(raw_maps(folder, images), again, strict=True):
+        assert ours == pytest.approx(theirs.numpy(), abs=1e-3)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such checkpoint"):
+        export(tmp_path / "best.pt", tmp_path, "tiny")

@@ -1,0 +1,250 @@
+"""Training: precision, cut boxes, changes of pixels, and the whole chain at 64 px, offline and resumable."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+
+from training.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
+
+go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
+
+import albumentations as A  # noqa: E402
+import typer  # noqa: E402
+from ultralytics.nn.tasks import OBBModel  # noqa: E402
+from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # noqa: E402
+
+from detector.errors import UsageError  # noqa: E402
+from detector.geometry import corners_from_xywhr  # noqa: E402
+from training.assigner import FastRotatedAssigner  # noqa: E402
+from training.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
+from training.classes import class_names  # noqa: E402
+from training.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
+from training.settings import TrainConfig, train_config  # noqa: E402
+from training.train import main, train  # noqa: E402
+from training.trainer import RailcarTrainer  # noqa: E402
+
+ARCHITECTURE = "yolo11n-obb.yaml"
+CPU = torch.device("cpu")
+
+
+def small_config(**fit: object) -> TrainConfig:
+    base = train_config().model_dump()
+    base |= {"tile_px": 64, "cut_px": None}
+    base["fit"] |= {"epochs": 1, "batch": 4, "val_every": 1, "threads": 1, "warmup_epochs": 0.0, **fit}
+    return TrainConfig.model_validate(base)
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight and four tiles of 64 px with two bright bars each."""
+    folder = tmp_path_factory.mktemp("tiles")
+    rng = np.random.default_rng(5)
+    for split, count in (("train", 8), ("val", 4)):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for number in range(count):
+            image = rng.integers(20, 90, (64, 64, 3), dtype=np.uint8)
+            top = int(rng.integers(8, 24))
+            rows = []
+            for box_class, y in ((0, top), (3, top + 20)):
+                image[y : y + 8, 12:52] = (220, 60, 60) if box_class else 230
+                corners = np.array([(52, y + 8), (52, y), (12, y), (12, y + 8)]) / 64
+                rows.append(f"{box_class} " + " ".join(f"{value:.6f}" for value in corners.ravel()))
+            Image.fromarray(image).save(folder / "images" / split / f"{number}.png")
+            (folder / "labels" / split / f"{number}.txt").write_text("\n".join(rows) + "\n")
+    listing = {"train": "images/train", "val": "images/val", "names": dict(enumerate(class_names()))}
+    (folder / "data.yaml").write_text(yaml.safe_dump(listing))
+    return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every attempt to reach a network, each of which fails."""
+    attempts: list[str] = []
+
+    def refuse(*arguments: object, **_: object) -> None:
+        attempts.append(repr(arguments))
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    return attempts
+
+
+def randomised(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """The network with running statistics and biases that are not those of initialisation."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.2, 0.2, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+    return network
+
+
+class TestNetwork:
+    def test_is_the_stock_network_but_for_rounding(self) -> None:
+        ours = randomised(OrientedBoxNetwork(ARCHITECTURE, 5)).eval()
+        stock = OBBModel(ARCHITECTURE, nc=5, verbose=False).eval()
+        stock.load_state_dict(ours.state_dict())
+        images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            (our_boxes, our_maps), (boxes, maps) = ours(images), stock(images)
+        assert torch.allclose(our_boxes, boxes, atol=1e-4)
+        assert torch.allclose(our_maps["scores"], maps["scores"], atol=1e-4)
+
+    def test_raw_maps_and_boxes_are_float32_under_mixed_precision(self) -> None:
+        network = OrientedBoxNetwork(ARCHITECTURE, 5)
+        network.precision = torch.bfloat16
+        images = torch.rand(1, 3, 64, 64)
+        maps = network.train()(images)
+        assert {maps[key].dtype for key in ("boxes", "scores", "angle")} == {torch.float32}
+        boxes, _ = network.eval()(images)
+        assert boxes.dtype == torch.float32
+        assert len(torch.unique(boxes[:, 4:-1])) > 100  # bfloat16 would leave few distinct scores near 0
+
+    def test_precision_follows_the_machine(self) -> None:
+        abilities = torch.cpu.get_capabilities()
+        native = bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
+        assert mixed_dtype(CPU) == (torch.bfloat16 if native else None)
+
+    def test_precision_falls_back_without_bfloat16(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+        assert mixed_dtype(CPU) is None
+
+    def test_assigner_agrees_with_the_stock_one(self) -> None:
+        generator = torch.Generator().manual_seed(2)
+        settings: dict[str, Any] = {"topk": 10, "num_classes": 5, "alpha": 0.5, "beta": 6.0, "stride": [8, 16, 32]}
+        points, strides = make_anchors([torch.zeros(1, 1, 128 // s, 128 // s) for s in (8, 16, 32)], (8, 16, 32), 0.5)
+        boxes = torch.rand(3, 40, 5, generator=generator) * torch.tensor([128.0, 128.0, 60.0, 30.0, 3.14])
+        real = torch.ones(3, 40, 1)
+        boxes[1:, 25:], real[1:, 25:] = 0, 0
+        masks = [
+            kind(**settings).select_candidates_in_gts(points * strides, boxes, real) * real.bool()
+            for kind in (FastRotatedAssigner, RotatedTaskAlignedAssigner)
+        ]
+        assert masks[0].any()
+        assert (masks[0] != masks[1]).float().mean() < 1e-4  # anchors within rounding of a side
+
+
+class TestGeometry:
+    def outlines(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.repeat(corners_from_xywhr(boxes), 25, axis=1)
+
+    def test_share_inside(self) -> None:
+        boxes = np.array(
+            [(50, 50, 40, 10, 0.3), (100, 50, 40, 10, 0.0), (110, 50, 40, 10, 0.0), (200, 50, 40, 10, 0.0)]
+        )
+        assert inside_shares(self.outlines(boxes), (100, 100)) == pytest.approx([1, 0.5, 0.25, 0])
+
+    def test_boxes_mostly_outside_are_dropped(self) -> None:
+        change = VisibleAffine(0.35, degrees=0, translate=0, scale=0.0, size=(100, 100), preserve_obb=True)
+        boxes = np.array([(50, 50, 40, 10, 0.0), (110, 50, 40, 10, 0.0)])
+        bounds, moved = change.apply_segments(self.outlines(boxes), np.eye(3, dtype=np.float32), (100, 100))
+        assert (bounds[0] != 0).any()
+        assert not bounds[1].any()
+        assert not moved[1].any()
+
+
+class TestPixels:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+
+    def test_every_change_keeps_shape_and_type_and_changes_something(self) -> None:
+        for change in pixel_transforms():
+            change.p = 1.0
+            result = A.Compose([change], seed=1)(image=self.image)["image"]
+            assert result.shape == self.image.shape, change
+            assert result.dtype == np.uint8, change
+            assert (result != self.image).any(), change
+
+    def test_survive_serialisation(self) -> None:
+        for change in pixel_transforms(0.5):
+            assert A.from_dict(A.to_dict(change)).to_dict() == change.to_dict()
+
+    def test_strength_zero_changes_nothing(self) -> None:
+        pipeline = A.Compose(pixel_transforms(0.0), seed=1)
+        assert all(np.array_equal(pipeline(image=self.image)["image"], self.image) for _ in range(20))
+
+    def test_same_seed_same_picture(self) -> None:
+        first, second = (A.Compose(pixel_transforms(), seed=7) for _ in range(2))
+        for _ in range(10):
+            assert np.array_equal(first(image=self.image)["image"], second(image=self.image)["image"])
+
+
+class TestInput:
+    def test_a_folder_without_tiles(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"holds no data\.yaml"):
+            train(small_config(), tmp_path, tmp_path / "run")
+
+    def test_other_classes_are_named(self, tmp_path: Path) -> None:
+        (tmp_path / "data.yaml").write_text("names: [tram, bus]")
+        with pytest.raises(UsageError, match="tram, bus"):
+            train(small_config(), tmp_path, tmp_path / "run")
+
+    def test_the_command_exits_with_2(self, tmp_path: Path) -> None:
+        app = typer.Typer()
+        app.command()(main)
+        result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(tmp_path / "run")])
+        assert result.exit_code == 2
+        assert "holds no data.yaml" in result.output
+
+
+@pytest.mark.integration
+class TestRun:
+    def test_one_epoch_offline(self, tiles: Path, tmp_path: Path, no_network: list[str]) -> None:
+        best = train(small_config(), tiles, tmp_path / "run", device="cpu")
+        assert no_network == []
+        assert best == tmp_path / "run" / "weights" / "best.pt"
+        assert best.exists()
+        progress = json.loads((tmp_path / "run" / "progress.json").read_text())
+        assert progress["epoch"] == 1
+        assert set(progress["held_out"]) == {"precision", "recall", "mAP50"}
+        written = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
+        assert written == {"run"}
+
+    def test_interrupted_within_an_epoch_and_resumed(
+        self, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = small_config(epochs=3, save_minutes=1e-9)  # a checkpoint after every batch
+        out = tmp_path / "run"
+        saves = 0
+        save = RailcarTrainer.save_model
+
+        def save_and_die(self: RailcarTrainer) -> bool:
+            nonlocal saves
+            saves += 1
+            done = save(self)
+            if saves in {2, 6}:
+                raise KeyboardInterrupt
+            return done
+
+        monkeypatch.setattr(RailcarTrainer, "save_model", save_and_die)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                train(config, tiles, out, device="cpu", resume=True)
+            assert (out / "weights" / "last.pt").exists()
+            assert not list(out.rglob("*.part"))
+        train(config, tiles, out, device="cpu", resume=True)
+        epochs = [line.split(",")[0].strip() for line in (out / "results.csv").read_text().splitlines()[1:]]
+        assert epochs[-1] == "3"
+        assert sorted(set(epochs)) == ["1", "2", "3"]
+        assert json.loads((out / "progress.json").read_text())["epoch"] == 3
+
+    def test_a_spent_budget_is_an_error(self, tiles: Path, tmp_path: Path) -> None:
+        out = tmp_path / "run"
+        (out / "weights").mkdir(parents=True)
+        (out / "weights" / "last.pt").write_bytes(b"")
+        (out / "progress.json").write_text('{"seconds": 7200}')
+        with pytest.raises(UsageError, match=r"has used 2\.00 h"):
+            train(small_config(hours=1.5), tiles, out, device="cpu", resume=True)

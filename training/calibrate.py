@@ -1,0 +1,117 @@
+"""Measure a detector's errors on runs with truth and write its calibration. Imports no torch.
+
+python -m training.calibrate --runs RUN... --truth DIR... --weights weights/NAME.json
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from detector.calibration_file import CalibrationFile, GroupFile, save_calibration, to_file
+from detector.config import ClassTable, class_table
+from detector.counting.interval import calibrate
+from detector.counting.samples import Labelled, Sample, density
+from detector.errors import RailcarsError, UsageError
+from detector.sightings import scene_metadata, visible_ha
+from detector.weights import ModelSpec, load_weights
+from training.matching import label, match
+from training.truth import Place, read_places
+
+MATCH_IOU = 0.3
+MIN_OBJECTS = 30  # a group with fewer true objects is counted with the railcars' calibration
+_DRAWS = 300
+
+
+def calibration_of(
+    runs: Sequence[Path], truths: Sequence[Path], spec: ModelSpec, table: ClassTable, seed: int = 0
+) -> CalibrationFile:
+    """Fit every group's calibration on the scenes of runs made with these weights.
+
+    Args:
+        runs: RUN folders.
+        truths: one truth folder or file per run, or one for all.
+        spec: description of the weights.
+        table: the class table.
+        seed: of the draws that the inflation is learnt from.
+
+    Raises:
+        UsageError: a run was made with other weights, or has no truth.
+    """
+    if len(truths) not in {1, len(runs)}:
+        raise UsageError(f"There are {len(runs)} runs but {len(truths)} truths.", "Give one truth per run, or one.")
+    places: list[Place] = []
+    for run, truth in zip(runs, truths if len(truths) == len(runs) else [truths[0]] * len(runs), strict=True):
+        _check_weights(run, spec)
+        places += read_places(run, truth, table.names)
+    groups: dict[str, GroupFile] = {}
+    for group, classes in table.groups.items():
+        scenes = labelled_scenes(places, classes, table)
+        n_objects = sum(scene.n_true for scene in scenes)
+        if n_objects >= MIN_OBJECTS:
+            rng = np.random.default_rng(seed)
+            groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes))
+    return CalibrationFile(
+        weights=spec.name,
+        weights_sha256=spec.sha256["onnx"],
+        score_floor=spec.score_floor,
+        n_scenes=len(places),
+        n_facilities=len({str(place.scene["facility_id"]) for place in places}),
+        groups=groups,
+    )
+
+
+def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> list[Labelled]:
+    """One labelled sample of a group per scene and facility; don't-care detections are left out."""
+    scenes = []
+    for place in places:
+        labels = label(place.found, place.truth, match(place.found, place.truth, MATCH_IOU, table), classes)
+        scores = place.found.score[labels.row]
+        metadata = np.r_[scene_metadata(place.scene), density(scores, visible_ha(place.scene))]
+        sample = Sample(scores, metadata)
+        scenes.append(Labelled(sample, labels.is_true, labels.n_true, str(place.scene["facility_id"])))
+    return scenes
+
+
+def _check_weights(run: Path, spec: ModelSpec) -> None:
+    """See that the run was made with these weights."""
+    provenance = run / "run.json"
+    if not provenance.exists():
+        raise UsageError(f"{run}: has no run.json.", "Give a RUN folder written by `railcars detect`.")
+    used = (json.loads(provenance.read_text()).get("weights") or {}).get("sha256")
+    if used != spec.sha256["onnx"]:
+        raise UsageError(
+            f"{run}: was made with weights {str(used)[:12]}, not {spec.sha256['onnx'][:12]} ({spec.name}).",
+            "Detect again with the weights to be calibrated.",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit and write weights/NAME.calibration.json; exit code 2 where the inputs do not fit."""
+    parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="RUN folders")
+    parser.add_argument("--truth", type=Path, nargs="+", required=True, help="truth of each run, or one for all")
+    parser.add_argument("--weights", type=Path, required=True, help="weights/NAME.json")
+    parser.add_argument("--out", type=Path, help="by default NAME.calibration.json beside the weights")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    options = parser.parse_args(arguments)
+    try:
+        spec = load_weights(options.weights).spec
+        stored = calibration_of(options.runs, options.truth, spec, class_table(), options.seed)
+    except RailcarsError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return 2
+    out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
+    save_calibration(stored, out)
+    objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
+    made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
+    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""`python -m training.export`: a checkpoint becomes ONNX, safetensors and their description, free of pickles."""
+
+import json
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from detector.errors import RailcarsError, UsageError
+from detector.weights import ModelSpec, sha256_of
+from training.classes import class_names
+from training.offline import go_offline
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.raw_head import RawHead
+
+OPSET = 17
+SCORE_FLOOR = 0.05
+THRESHOLD = 0.25  # until calibrated on held-out facilities
+TILE_PX = 640
+OUTPUTS = ("distances", "classes", "angle")
+_CHECKED_SHAPES = ((1, 640, 640), (2, 416, 448))
+_TOLERANCE = 2e-3  # of logits of some tens, all in float32
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    name: str,
+    *,
+    threshold: float = THRESHOLD,
+    summary: dict[str, Any] | None = None,
+) -> ModelSpec:
+    """Write `<name>.onnx`, `<name>.safetensors` and `<name>.json` to `out`.
+
+    The state is rounded to float16, which halves the file; the ONNX holds the same rounded values, so that both give
+    the same boxes. The files replace older ones only after ONNX Runtime has given torch's outputs at two sizes.
+
+    Args:
+        checkpoint: best.pt or last.pt of a run of `training.train`.
+        out: weights folder.
+        name: name of the weights.
+        threshold: score from which a box counts as detected.
+        summary: more for the description's `training`, over what the run folder says.
+
+    Returns:
+        The description.
+
+    Raises:
+        UsageError: there is no such checkpoint, its classes are others, or ONNX Runtime disagrees with torch.
+    """
+    if not checkpoint.is_file():
+        raise UsageError(f"{checkpoint}: no such checkpoint.", "Give weights/best.pt of a run of `make train`.")
+    with TemporaryDirectory() as scratch:
+        go_offline(Path(scratch) / "ultralytics")
+        from safetensors.torch import save_file  # noqa: PLC0415 - after the environment is set
+
+        from training.raw_head import RawHead, state_of_checkpoint  # noqa: PLC0415
+
+        architecture, state = state_of_checkpoint(checkpoint)
+        head = RawHead.from_state(architecture, len(class_names()), state)
+        made = {kind: Path(scratch) / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
+        save_file(
+            state, made["safetensors"], metadata={"architecture": architecture, "classes": ",".join(class_names())}
+        )
+        write_onnx(head, made["onnx"])
+        difference = largest_difference(head, made["onnx"])
+        if not difference <= _TOLERANCE:
+            raise UsageError(f"ONNX Runtime differs from torch by {difference:.2g}.", "Try another torch release.")
+        spec = ModelSpec(
+            name=name,
+            architecture=architecture,
+            classes=class_names(),
+            imgsz=TILE_PX,
+            gsd_m=0.30,
+            strides=head.strides,
+            reg_max=head.reg_max,
+            score_floor=SCORE_FLOOR,
+            operating_threshold=threshold,
+            sha256={"onnx": sha256_of(made["onnx"]), "safetensors": sha256_of(made["safetensors"])},
+            training=training_summary(checkpoint) | {"onnx_difference": float(f"{difference:.2g}")} | (summary or {}),
+        )
+        _place(made.values(), spec, out)
+    return spec
+
+
+def write_onnx(head: "RawHead", path: Path) -> None:
+    """Trace the network into one ONNX graph, dynamic in batch, height and width."""
+    import torch  # noqa: PLC0415 - slow to import, and only for this
+
+    example = torch.randint(0, 256, (2, 128, 160, 3), dtype=torch.uint8)
+    axes = {"images": {0: "batch", 1: "height", 2: "width"}, **{key: {0: "batch", 2: "anchors"} for key in OUTPUTS}}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns about shape checks, and that it is the older exporter
+        torch.onnx.export(
+            head,
+            (example,),
+            str(path),
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,
+        )
+
+
+def largest_difference(head: "RawHead", onnx: Path) -> float:
+    """Largest absolute difference of any raw output between torch and ONNX Runtime, over two shapes and batch sizes."""
+    import onnxruntime  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for batch, height, width in _CHECKED_SHAPES:
+        images = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+        with torch.no_grad():
+            expected = head(torch.from_numpy(images))
+        for ours, theirs in zip(session.run(list(OUTPUTS), {"images": images}), expected, strict=True):
+            worst = max(worst, float(np.abs(ours - theirs.numpy()).max()))
+    return worst
+
+
+def rebuild(spec: ModelSpec, safetensors: Path) -> "RawHead":
+    """The network from its description and state: uint8 pictures in, raw head maps out, in float32 on the CPU."""
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    from training.raw_head import RawHead  # noqa: PLC0415
+
+    state: dict[str, torch.Tensor] = load_file(safetensors)
+    return RawHead.from_state(spec.architecture, spec.n_classes, state)
+
+
+def training_summary(checkpoint: Path) -> dict[str, Any]:
+    """What the run folder of a checkpoint says about its making; empty where it says nothing."""
+    run = checkpoint.parent.parent
+    summary: dict[str, Any] = {"exported": datetime.now(UTC).date().isoformat()}
+    for key, file in (("progress", "progress.json"), ("settings", "config.json"), ("data", "data.json")):
+        path = run / file
+        if path.exists():
+            summary[key] = json.loads(path.read_text())
+    return summary
+
+
+def _place(files: Iterable[Path], spec: ModelSpec, out: Path) -> None:
+    """Move the files in; the description last, since it is what makes them valid."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        part = out / f"{file.name}.part"
+        part.write_bytes(file.read_bytes())
+        part.replace(out / file.name)
+    part = out / f"{spec.name}.json.part"
+    part.write_text(spec.model_dump_json(indent=1) + "\n")
+    part.replace(out / f"{spec.name}.json")
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Option(help="best.pt of a training run.")] = Path("runs/train/weights/best.pt"),
+    out: Annotated[Path, typer.Option(help="Weights folder.")] = Path("weights"),
+    name: Annotated[str, typer.Option(help="Name of the weights.")] = "railcars-n",
+    threshold: Annotated[float, typer.Option(help="Score from which a box counts as detected.")] = THRESHOLD,
+) -> None:
+    """Export a checkpoint to ONNX and safetensors with SHA-256.
+
+    Example: python -m training.export --checkpoint runs/train/weights/best.pt --out weights --name railcars-n
+    """
+    try:
+        spec = export(checkpoint, out, name, threshold=threshold)
+    except RailcarsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{out / name}.onnx  {spec.sha256['onnx']}")
+    typer.echo(f"{out / name}.safetensors  {spec.sha256['safetensors']}")
+    typer.echo(f"largest difference to torch: {spec.training['onnx_difference']}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

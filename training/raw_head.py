@@ -1,0 +1,78 @@
+"""The network as it is shipped: uint8 pictures in, the head's raw maps out."""
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from ultralytics.nn.modules.head import OBB
+from ultralytics.nn.tasks import OBBModel, load_checkpoint
+
+from detector.errors import UsageError
+from training.classes import class_names
+
+
+class RawHead(nn.Module):
+    """Normalises, runs the network in float32, and returns logits; nothing is decoded, thresholded or capped.
+
+    Args:
+        network: a model of oriented boxes; its batch norms are folded into the convolutions in place.
+    """
+
+    def __init__(self, network: OBBModel) -> None:
+        super().__init__()
+        self.network = network.float().eval().fuse(verbose=False)
+        head: OBB = network.model[-1]
+        self.reg_max = int(head.reg_max)
+        self.strides = tuple(int(stride) for stride in network.stride)
+
+    @classmethod
+    def from_state(cls, architecture: str, classes: int, state: dict[str, Tensor]) -> Self:
+        """Build the stock architecture by its name and load a state dict of any floating type."""
+        network = OBBModel(architecture, ch=3, nc=classes, verbose=False)
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        )
+        return cls(network)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Raw maps of uint8 pictures, B x H x W x 3, red green blue, H and W multiples of 32.
+
+        Returns:
+            distances, B x 4*reg_max x A; classes, B x C x A; angle, B x 1 x A: all logits. The A anchors are level
+            after level by stride, each row by row.
+        """
+        x = images.permute(0, 3, 1, 2).float() / 255.0
+        outputs: list[Tensor | None] = []
+        for layer in self.network.model[:-1]:
+            source = layer.f
+            if isinstance(source, int):
+                x = layer(x if source == -1 else outputs[source])
+            else:
+                x = layer([x if index == -1 else outputs[index] for index in source])
+            outputs.append(x if layer.i in self.network.save else None)
+        head: OBB = self.network.model[-1]
+        levels = [outputs[index] for index in head.f]
+        distances, classes, angle = (
+            torch.cat([branch(level).flatten(2) for branch, level in zip(branches, levels, strict=True)], dim=2)
+            for branches in (head.cv2, head.cv3, head.cv4)
+        )
+        return distances, classes, angle
+
+
+def state_of_checkpoint(checkpoint: Path) -> tuple[str, dict[str, Tensor]]:
+    """Architecture name and averaged (EMA) state of a training checkpoint, floats as float16, contiguous.
+
+    Raises:
+        UsageError: the checkpoint's classes are not those of configs/classes.yaml.
+    """
+    network, content = load_checkpoint(checkpoint)
+    names = tuple(network.names.values())
+    if names != class_names():
+        raise UsageError(f"{checkpoint}: classes are {', '.join(names)}.", "Train with configs/classes.yaml.")
+    architecture = Path(network.yaml.get("yaml_file") or content["train_args"]["model"]).name
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous().clone()
+        for key, value in network.state_dict().items()
+    }
+    return architecture, state

@@ -1,0 +1,173 @@
+"""What stands in and around a yard and never moves: buildings, trees, hedges, masts, huts and piles."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from training.synth.paint import Array, Noise, Palette, pick
+from training.synth.solid import Patch, Solid, lines
+
+ROOFS: Palette = {
+    "grey": 18, "light_grey": 14, "dark_grey": 14, "white": 8, "silver": 8, "oxide": 8, "rust": 8, "brown": 8,
+    "dark_oxide": 7, "orange": 3, "green": 2, "blue": 2, "tan": 5, "cream": 2, "ballast": 5, "light_blue": 1,
+}  # fmt: skip
+WALLS: Palette = {"light_grey": 5, "grey": 5, "ballast": 4, "dark_grey": 2, "tan": 1}
+TIMBER: Palette = {"brown": 8, "dark_grey": 4, "ballast": 3, "grey": 3, "rust": 3, "black": 2}
+
+Shape = Callable[[Array, Array], tuple[Array, Array]]
+"""(u, v) -> height, brightness."""
+
+
+def _noise_gain(noise: Noise, u: Array, v: Array, weight: float) -> Array:
+    return 1 + np.float32(weight) * (noise(u * 0.35, v * 0.35) + np.float32(0.6) * noise(u * 2.1 + 5, v * 2.1))
+
+
+def _solid(
+    kind: str, size: tuple[float, float, float], rgb: Array, shape: Shape, noise: Noise, *, wear: float
+) -> Solid:
+    """A solid that covers its whole rectangle, of one colour."""
+
+    def surface(u: Array, v: Array) -> Patch:
+        z, gain = shape(u, v)
+        gain = gain * _noise_gain(noise, u, v, wear)
+        albedo = np.clip(gain[..., None] * rgb, 0.015, 0.85)
+        return Patch(z.astype(np.float32), albedo.astype(np.float32), np.ones_like(u))
+
+    return Solid(kind, None, size[0], size[1], size[2], surface)
+
+
+def building(rng: np.random.Generator, length_m: float, width_m: float, height_m: float, roof: str = "") -> Solid:
+    """A building with a flat, gabled, single-pitched or saw-tooth roof.
+
+    Args:
+        rng: source of its details.
+        length_m: along its ridge.
+        width_m: across.
+        height_m: of its eaves.
+        roof: "flat", "gable", "mono" or "saw"; drawn if empty.
+    """
+    kind = roof or str(rng.choice(["flat", "gable", "mono", "saw"], p=[0.5, 0.33, 0.12, 0.05]))
+    pitch = rng.uniform(0.15, 0.75) if width_m < 14 else rng.uniform(0.04, 0.25)
+    rib, phase, deep = rng.choice([0.5, 1.0, 2.0, 5.0]), rng.uniform(0, 5), rng.uniform(0.0, 0.12)
+    units = rng.uniform(-0.45, 0.45, (int(rng.integers(0, 3 + int(length_m * width_m / 150))), 2)) * (
+        length_m,
+        width_m,
+    )
+    sizes = rng.uniform(0.6, 2.6, (len(units), 2))
+    tints = rng.uniform(0.4, 2.0, len(units))
+    light = rng.random() < 0.3
+
+    def shape(u: Array, v: Array) -> tuple[Array, Array]:
+        z: Array
+        gain: Array = 1 - np.float32(deep) * lines(u, rib, rib * 0.35, phase)
+        if kind == "gable":
+            z = (height_m + (width_m / 2 - np.abs(v)) * pitch).astype(np.float32)
+            gain *= np.where(np.abs(v) < 0.2, 0.8, 1.0)
+        elif kind == "mono":
+            z = (height_m + (v + width_m / 2) * pitch * 0.5).astype(np.float32)
+        elif kind == "saw":
+            z = (height_m + (((u / 5) % 1) * 2.0)).astype(np.float32)
+            gain *= np.where(((u / 5) % 1) > 0.8, 0.5, 1.0)
+        else:
+            rim = np.minimum(length_m / 2 - np.abs(u), width_m / 2 - np.abs(v)) < 0.35
+            z = (height_m + 0.5 * rim).astype(np.float32)
+            gain = np.where(rim, gain * 1.15, gain)
+            for (x, y), (a, b), tint in zip(units, sizes, tints, strict=True):
+                box = (np.abs(u - x) < a) & (np.abs(v - y) < b)
+                z, gain = np.where(box, height_m + 0.8 + 0.3 * a, z), np.where(box, gain * tint, gain)
+        if light and kind != "flat":
+            band = (np.abs(np.abs(v) - width_m * 0.25) < 0.6) & (lines(u, 6.0, 3.5) > 0.5)
+            gain = np.where(band, gain * 1.5, gain)
+        return z.astype(np.float32), gain.astype(np.float32)
+
+    top = height_m + max(width_m * pitch * 0.5, 2.0)
+    wear = float(rng.uniform(0.03, 0.16))
+    return _solid("building", (length_m, width_m, top), pick(rng, ROOFS), shape, Noise.draw(rng), wear=wear)
+
+
+def box(rng: np.random.Generator, kind: str, size: tuple[float, float, float], palette: Palette) -> Solid:
+    """A plain box: hut, pier, pile, mast, wall."""
+
+    def shape(u: Array, _v: Array) -> tuple[Array, Array]:
+        return np.full_like(u, size[2]), np.ones_like(u)
+
+    return _solid(kind, size, pick(rng, palette), shape, Noise.draw(rng), wear=0.12)
+
+
+def pile(rng: np.random.Generator) -> Solid:
+    """A stack of sleepers, rails or timber, with grooves between its pieces."""
+    size = (rng.uniform(2.4, 9.0), rng.uniform(1.4, 3.0), rng.uniform(0.4, 2.2))
+    across = rng.random() < 0.5
+    pitch = rng.uniform(0.25, 0.6)
+    steps = Noise.draw(rng)
+
+    def shape(u: Array, v: Array) -> tuple[Array, Array]:
+        along = u if across else v
+        groove = lines(along, pitch, pitch * 0.3)
+        z = size[2] * (0.8 + 0.2 * steps.cell(along / pitch * 0.4)) - 0.1 * groove
+        return np.clip(z, 0.05, size[2]), 1 - 0.5 * groove
+
+    return _solid("pile", size, pick(rng, TIMBER), shape, Noise.draw(rng), wear=0.2)
+
+
+def heap(rng: np.random.Generator) -> Solid:
+    """A heap of ballast, sand or scrap."""
+    size = (rng.uniform(3.0, 14.0), rng.uniform(2.5, 8.0), rng.uniform(0.8, 3.0))
+    palette = {"ballast": 4.0, "dark_grey": 2.0, "tan": 2.0, "brown": 2.0, "light_grey": 2.0}
+    rgb, noise = pick(rng, palette), Noise.draw(rng)
+
+    def surface(u: Array, v: Array) -> Patch:
+        far = np.sqrt((2 * u / size[0]) ** 2 + (2 * v / size[1]) ** 2) + 0.25 * noise(u * 0.8, v * 0.8)
+        z = np.clip(1 - far, 0, 1) * size[2]
+        gain = _noise_gain(noise, u, v, 0.15)
+        albedo = np.clip(gain[..., None] * rgb, 0.015, 0.85).astype(np.float32)
+        return Patch(z.astype(np.float32), albedo, (far < 1).astype(np.float32))
+
+    return Solid("heap", None, size[0], size[1], size[2], surface)
+
+
+def tree(rng: np.random.Generator, radius_m: float, dry: float, bare: bool = False) -> Solid:
+    """A crown of lumpy foliage; bare ones are sparse twigs."""
+    height = radius_m * rng.uniform(1.4, 2.6)
+    green = np.array([0.058, 0.085, 0.032]) * rng.uniform(0.6, 1.7) * np.exp(rng.normal(0, 0.12, 3))
+    rgb = (green + dry * rng.uniform(0.2, 0.9) * (np.array([0.14, 0.12, 0.06]) - green)).astype(np.float32)
+    if bare:
+        rgb = np.array([0.11, 0.095, 0.08], dtype=np.float32) * np.float32(rng.uniform(0.7, 1.4))
+    noise, lump = Noise.draw(rng), rng.uniform(0.6, 1.4)
+
+    def surface(u: Array, v: Array) -> Patch:
+        fine = noise(u * 2.3 + 3, v * 2.3)
+        rough = noise(u * lump, v * lump + 9) + 0.6 * fine
+        far = np.sqrt(u * u + v * v) / radius_m + 0.22 * noise(u * 0.45 + 3, v * 0.45) + 0.12 * rough + 0.06
+        dome = np.sqrt(np.clip(1 - far * far, 0, 1))
+        z = height * (0.35 + 0.45 * dome + 0.22 * rough)
+        cover = far < (0.93 if not bare else 0.85)
+        if bare:
+            cover &= (noise(u * 3.7, v * 3.7 + 2) + 0.4 * fine) > 0.15
+        albedo = np.clip((1 + 0.35 * rough)[..., None] * rgb, 0.01, 0.4)
+        return Patch(
+            (np.clip(z, 0, height) * cover).astype(np.float32),
+            albedo.astype(np.float32),
+            cover.astype(np.float32),
+        )
+
+    return Solid("tree", None, 2 * radius_m, 2 * radius_m, height, surface)
+
+
+def hedge(rng: np.random.Generator, length_m: float, width_m: float, dry: float) -> Solid:
+    """A strip of bushes."""
+    height = rng.uniform(0.8, 3.0)
+    rgb = (np.array([0.050, 0.082, 0.030]) + dry * rng.uniform(0, 0.7) * np.array([0.09, 0.05, 0.03])).astype(
+        np.float32
+    )
+    noise, gappy = Noise.draw(rng), rng.uniform(-0.9, 0.3)
+
+    def surface(u: Array, v: Array) -> Patch:
+        rough = noise(u * 0.5, v * 0.8) + 0.5 * noise(u * 1.9, v * 1.9)
+        edge = 1 - np.abs(v) * 2 / width_m
+        cover = (rough + 1.4 * edge > 0.35 + gappy * 0.5) & (noise(u * 0.12, np.zeros_like(v)) > gappy - 0.3)
+        z = height * np.clip(0.35 + 0.5 * edge + 0.35 * rough, 0.1, 1) * cover
+        albedo = np.clip((1 + 0.3 * rough)[..., None] * rgb, 0.01, 0.4)
+        return Patch(z.astype(np.float32), albedo.astype(np.float32), cover.astype(np.float32))
+
+    return Solid("hedge", None, length_m, width_m, height, surface)
