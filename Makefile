@@ -15,7 +15,7 @@ DEVICES ?= cpu
 OUT     ?= runs/train
 WEIGHTS ?= weights/railcars-n.json
 
-.PHONY: help setup demo test lint scenes dataset train export calibrate evaluate predict bench clean
+.PHONY: help setup demo test lint scenes dataset train export calibrate evaluate predict bench
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -53,3 +53,31 @@ dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT
 	test -e $(DATA) || $(MAKE) scenes dataset
 	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT)
+
+export: $(FULL)  ## turn the best checkpoint of OUT into weights/ (ONNX, safetensors, SHA-256)
+	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights
+
+# The profile of these facilities differs from the one that training scenes are drawn from.
+HELDOUT := data/heldout
+
+$(HELDOUT)/%/facilities.geojson: | $(CORE)
+	$(BIN)/python -m training.synth --profile configs/synth-heldout.yaml --out $(HELDOUT)/$* \
+	  $(if $(filter calibration,$*),--facilities 60 --dates 3 --seed 301,--facilities 24 --dates 2 --seed 302)
+
+calibrate: $(CORE) $(HELDOUT)/calibration/facilities.geojson  ## fit the calibration of WEIGHTS on held-out facilities
+	rm -rf runs/calibration
+	$(BIN)/railcars detect $(HELDOUT)/calibration --facilities $(HELDOUT)/calibration/facilities.geojson \
+	  --out runs/calibration --weights $(WEIGHTS)
+	$(BIN)/python -m training.calibrate --runs runs/calibration --truth $(HELDOUT)/calibration --weights $(WEIGHTS)
+
+evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on other held-out facilities
+	rm -rf runs/evaluation
+	$(BIN)/railcars run $(HELDOUT)/test --facilities $(HELDOUT)/test/facilities.geojson \
+	  --out runs/evaluation --weights $(WEIGHTS) --quiet
+	$(BIN)/python -m training.evaluate runs/evaluation --truth $(HELDOUT)/test --json benchmarks/results/evaluation.json
+
+predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
+	$(BIN)/railcars run $(IMAGES) --facilities $(FACILITIES) --out $(RUN) --weights $(WEIGHTS)
+
+bench: $(FULL)  ## time and memory of the merge
+	$(BIN)/python -m benchmarks.bench_merge

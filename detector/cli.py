@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from rich.console import Console
 
 from detector import __version__
 from detector.config import count_config, detect_config
-from detector.console import Watcher, counts_table, scenes_table, show_rejected
+from detector.console import Watcher, console, counts_table, scenes_table, show_rejected
 from detector.errors import RailcarsError
 
 EXIT_STRICT, EXIT_USAGE, EXIT_NOTHING = 1, 2, 3
@@ -42,7 +41,7 @@ def main() -> None:
     try:
         app()
     except RailcarsError as error:
-        Console(stderr=True).print(f"railcars: {error}", style="red", markup=False, soft_wrap=True)
+        console(stderr=True).print(f"railcars: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(EXIT_USAGE)
 
 
@@ -78,7 +77,7 @@ def scenes(
     if json_output:
         _print_json(json.loads(table.to_json(orient="records", date_format="iso")))
     else:
-        Console().print(scenes_table(table))
+        console().print(scenes_table(table))
         for facility_id, km in distances_km(survey.scenes, outlines).items():
             if km > 0:
                 far = "is far from all images" if km == float("inf") else f"is {km:.1f} km from the nearest image"
@@ -113,7 +112,7 @@ def run(
     page = write_report(out)
     _finish(counts, quiet=plain, json_output=json_output)
     if not plain:
-        Console().print(f"report: {page}", markup=False, soft_wrap=True)
+        console().print(f"report: {page}", markup=False, soft_wrap=True)
     _exit(counts, rejected, strict)
 
 
@@ -166,7 +165,7 @@ def report(folder: Run, quiet: Quiet = False) -> None:
 
     page = write_report(folder)
     if not quiet:
-        Console().print(f"report: {page}", markup=False, soft_wrap=True)
+        console().print(f"report: {page}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -187,7 +186,7 @@ def evaluate(
         _print_json(result)
         return
     for table in tables(result):
-        Console().print(table)
+        console().print(table)
 
 
 def _detect(
@@ -208,7 +207,7 @@ def _detect(
     with Watcher(quiet=quiet) as watcher:
         result, rejected = detect_step(inputs, out, load_weights(weights), detect_config(settings), watcher)
     if not quiet:
-        Console().print(
+        console().print(
             f"{result.n_scenes} scenes ({result.n_new} new), {result.n_tiles} tiles in {result.seconds:.1f} s, "
             f"{result.n_detected} objects at or above the operating threshold"
         )
@@ -223,7 +222,7 @@ def _finish(counts: pd.DataFrame, *, quiet: bool, json_output: bool) -> None:
         _print_json(json.loads(counts.to_json(orient="records", date_format="iso")))
     if not quiet:
         for table in counts_table(counts):
-            Console().print(table)
+            console().print(table)
 
 
 def _exit(counts: pd.DataFrame, rejected: int, strict: bool) -> None:
@@ -238,4 +237,4 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def _warn(text: str) -> None:
-    Console(stderr=True).print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
+    console(stderr=True).print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)

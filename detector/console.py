@@ -16,6 +16,13 @@ from detector.verdicts import probability
 
 LINE_EVERY_S = 10.0
 REJECTED_SHOWN = 10
+PLAIN_WIDTH = 160  # of tables that do not go to a terminal
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console as wide as the terminal; wide enough for every table where there is none."""
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
 
 
 class Watcher:
@@ -29,8 +36,8 @@ class Watcher:
             MofNCompleteColumn(),
             TextColumn("tiles, {task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet or not Console(stderr=True).is_terminal,
+            console=console(stderr=True),
+            disable=quiet or not console(stderr=True).is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task("detecting", total=None, rate="")
@@ -60,9 +67,7 @@ class Watcher:
         if not self._quiet and self._bar.disable and time.monotonic() - self._told >= LINE_EVERY_S:
             self._told = time.monotonic()
             left = (self._total - self._tiles) / max(rate, 1e-6)
-            self._bar.console.print(
-                f"{self._tiles}/{self._total} tiles, {rate:.1f}/s, about {left:.0f} s left", highlight=False
-            )
+            self._bar.console.print(f"{self._tiles}/{self._total} tiles, {rate:.1f}/s, about {left:.0f} s left")
 
     def scene(self, scene_id: str, n_detected: int) -> None:
         """A scene is finished; the bar tells enough."""
@@ -109,12 +114,12 @@ def counts_table(counts: pd.DataFrame) -> Iterator[Table]:
 
 def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
     """The first rejected inputs with reason and cure, and where the rest is listed."""
-    console = Console(stderr=True)
+    errors = console(stderr=True)
     for entry in rejected[:REJECTED_SHOWN]:
         text = f"rejected: {entry.path}: {entry.reason}. {entry.cure}"
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+        errors.print(text, style="yellow", markup=False, soft_wrap=True)
     if len(rejected) > REJECTED_SHOWN:
-        console.print(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}", markup=False)
+        errors.print(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}", markup=False)
 
 
 def _interval(low: float, high: float) -> str:

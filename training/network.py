@@ -24,7 +24,7 @@ def mixed_dtype(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
-        abilities = torch.cpu.get_capabilities()
+        abilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot tell: float32
         return torch.bfloat16 if abilities.get("amx_bf16") or abilities.get("avx512_bf16") else None
     return None
 

@@ -1,6 +1,7 @@
 """Scenes with truth become tiles with labels: the maths of one tile, and the folder as a whole."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +167,7 @@ class TestLabels:
         starts = tile_origins(length, size, overlap)
         assert starts[0] == 0
         assert starts[-1] + size >= length
-        assert all(after - before <= size - overlap for before, after in zip(starts, starts[1:], strict=False))
+        assert all(after - before <= size - overlap for before, after in pairwise(starts))
         assert length <= size or starts[-1] + size == length
 
     @given(st.floats(0.2, 0.6), st.floats(0.2, 0.6), st.floats(0, 3))

@@ -1,7 +1,10 @@
 """Training: precision, cut boxes, changes of pixels, and the whole chain at 64 px, offline and resumable."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
 import albumentations as A  # noqa: E402
 import typer  # noqa: E402
+from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import OBBModel  # noqa: E402
 from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # noqa: E402
 
@@ -28,9 +32,10 @@ from detector.geometry import corners_from_xywhr  # noqa: E402
 from training.assigner import FastRotatedAssigner  # noqa: E402
 from training.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
 from training.classes import class_names  # noqa: E402
+from training.loader import TileDataset  # noqa: E402
 from training.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
 from training.settings import TrainConfig, train_config  # noqa: E402
-from training.train import main, train  # noqa: E402
+from training.train import main, train, ultralytics_arguments  # noqa: E402
 from training.trainer import RailcarTrainer  # noqa: E402
 
 ARCHITECTURE = "yolo11n-obb.yaml"
@@ -82,7 +87,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return attempts
 
 
-def randomised(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+def randomised(network: OrientedBoxNetwork, seed: int = 0) -> OrientedBoxNetwork:
     """The network with running statistics and biases that are not those of initialisation."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -157,6 +162,45 @@ class TestGeometry:
         assert not moved[1].any()
 
 
+class TestLoader:
+    def loader(self, tiles: Path, imgsz: int, *, augment: bool) -> TileDataset:
+        arguments = ultralytics_arguments(small_config(), tiles / "data.yaml", tiles / "run", "cpu")
+        return TileDataset(
+            0.35,
+            img_path=str(tiles / "images" / "train"),
+            imgsz=imgsz,
+            batch_size=4,
+            augment=augment,
+            hyp=get_cfg(overrides=arguments),
+            cache=None,
+            task="obb",
+            data={"names": dict(enumerate(class_names())), "nc": len(class_names()), "channels": 3},
+        )
+
+    def test_training_sees_a_window_of_a_larger_tile_at_the_same_scale(self, tiles: Path) -> None:
+        loader = self.loader(tiles, 48, augment=True)
+        sizes = []
+        for index in range(len(loader)):
+            sample = loader[index]
+            assert sample["img"].shape == (3, 48, 48)
+            assert sample["img"].dtype == torch.uint8
+            sizes += (sample["bboxes"][:, 2:4] * 48).tolist()
+        shortest = np.array(sizes).min(axis=1)
+        assert len(sizes) > 4
+        assert np.median(shortest) == pytest.approx(8, abs=2)  # 8 px on disk, GSD jitter 20 %, none resized to 6
+
+    def test_a_look_at_held_out_tiles_takes_them_whole(self, tiles: Path) -> None:
+        sample = self.loader(tiles, 48, augment=False)[0]
+        assert sample["img"].shape == (3, 64, 64)
+        assert sample["bboxes"][:, 2:4].sort(dim=1).values.numpy() * 64 == pytest.approx(
+            np.array([(8, 40)] * 2), abs=0.1
+        )
+
+    def test_tiles_too_large_for_the_training_size(self, tiles: Path) -> None:
+        with pytest.raises(UsageError, match="Tiles of 64 px are too large to train at tile_px 32"):
+            self.loader(tiles, 32, augment=True)
+
+
 class TestPixels:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
@@ -202,6 +246,24 @@ class TestInput:
 
 @pytest.mark.integration
 class TestRun:
+    def test_import_is_offline_and_writes_only_in_its_folder(self, tmp_path: Path) -> None:
+        program = (
+            "import pathlib, socket\n"
+            "def refuse(*arguments, **_): raise SystemExit(f'network: {arguments}')\n"
+            "socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse\n"
+            "from training.offline import go_offline\n"
+            "go_offline(pathlib.Path('run'))\n"
+            "import training.trainer\n"
+        )
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("YOLO_")}
+        root = str(Path(__file__).parents[2])
+        environment |= {"HOME": str(tmp_path), "PYTHONPATH": root, "MPLCONFIGDIR": str(tmp_path / "matplotlib")}
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in tmp_path.iterdir()} <= {"run", "matplotlib", ".cache"}
+
     def test_one_epoch_offline(self, tiles: Path, tmp_path: Path, no_network: list[str]) -> None:
         best = train(small_config(), tiles, tmp_path / "run", device="cpu")
         assert no_network == []

@@ -157,7 +157,7 @@ _PAINTERS: dict[str, Painter] = {
 def _snow(ground: Ground, depth: float, ground_only: bool) -> None:
     """White where it stays: less on what is high and steep, patchy where thin."""
     t = ground.textures
-    share = np.clip(depth * 1.6 - 0.3 + 0.25 * t.middle + 0.2 * t.small + 0.2 * t.broad, 0, 0.96)
+    share = np.clip(depth * 1.7 - 0.3 + 0.22 * t.middle + 0.09 * t.small + 0.25 * t.broad, 0, 0.96)
     if not ground_only:
         share *= ground.fields.z > 2.0
         share *= np.float32(0.7)

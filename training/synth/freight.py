@@ -28,9 +28,7 @@ def tub(draw: Draw, size: Size, floor: float) -> Part:
     colour, thick = draw.colour(TUBS), draw.between(0.10, 0.16)
     posts, ribbed = draw.between(1.0, 1.9), draw.chance(0.7)
     rim = vary(draw.unit, colour * np.float32(draw.between(0.9, 1.5)), 0.05)
-    residue = pick(
-        draw.unit, {"rust": 8, "brown": 8, "dark_grey": 4, "oxide": 5, "ballast": 7, "grey": 4, "tan": 2}
-    )
+    residue = pick(draw.unit, {"rust": 8, "brown": 8, "dark_grey": 4, "oxide": 5, "ballast": 7, "grey": 4, "tan": 2})
     spread, noise = float(draw.unit.uniform(0.2, 1.0)), Noise.draw(draw.unit)
     lean, braces = draw.between(0.0, 0.25), draw.chance(0.25)
 
@@ -49,9 +47,7 @@ def tub(draw: Draw, size: Size, floor: float) -> Part:
         canvas.lay(to_wall >= 0, z, ground)
         inner = (to_wall < thick + lean) & (lean > 0.08)
         canvas.tint(inner * np.float32(0.8), colour)
-        canvas.lay(
-            wall & (to_wall >= 0), size.height_m - 0.04 * (1 - post), rim * (1 - 0.1 * post)[..., None]
-        )
+        canvas.lay(wall & (to_wall >= 0), size.height_m - 0.04 * (1 - post), rim * (1 - 0.1 * post)[..., None])
         if braces:
             bar = (lines(u, posts * 3, 0.14, posts / 2) > 0.5) & (to_wall > 0)
             canvas.top(bar, size.height_m - 0.2, rim)
@@ -99,18 +95,14 @@ def hopper_open(draw: Draw, size: Size) -> list[Part]:
         low, rim = 1.0, size.height_m
         inside = np.clip((size.length_m / 2 - np.abs(u)) / end, 0, 1)
         cells = 0.5 + 0.5 * np.cos(u * (2 * np.pi * bays / (size.length_m - end)) + np.pi * (bays % 2 == 0))
-        across = (
-            np.clip(1 - np.abs(v) * 2 / size.width_m, 0, 1) if ridge else np.clip(np.abs(v) * 1.2 - 0.5, 0, 1)
-        )
+        across = np.clip(1 - np.abs(v) * 2 / size.width_m, 0, 1) if ridge else np.clip(np.abs(v) * 1.2 - 0.5, 0, 1)
         z = rim - 0.15 - (rim - 0.15 - low) * inside * (1 - 0.45 * cells * (bays > 1)) * (1 - 0.55 * across)
         gain = 1 + 0.10 * noise(u * 0.8, v) + 0.05 * noise(u * 3, v * 3)
         edge = np.minimum(size.length_m / 2 - np.abs(u), size.width_m / 2 - np.abs(v))
         canvas.lay(edge >= 0, z.astype(np.float32), dark * gain[..., None])
         canvas.lay((edge >= 0) & (edge < 0.13), rim, colour)
         if bars:
-            canvas.top(
-                (lines(u, size.length_m / 3, 0.13, size.length_m / 6) > 0.5) & (edge > 0), rim - 0.1, colour
-            )
+            canvas.top((lines(u, size.length_m / 3, 0.13, size.length_m / 6) > 0.5) & (edge > 0), rim - 0.1, colour)
 
     if draw.chance(0.5):
         return [paint]
@@ -132,9 +124,7 @@ def flat_deck(draw: Draw, size: Size) -> list[Part]:
         u, v = canvas.u, canvas.v
         inside = block(canvas, (0, 0), (size.length_m, size.width_m))
         gain = (
-            1
-            - 0.18 * lines(u, plank if wood else sheet, 0.05)
-            + 0.10 * noise.cell(u / (plank * 3 if wood else sheet))
+            1 - 0.18 * lines(u, plank if wood else sheet, 0.05) + 0.10 * noise.cell(u / (plank * 3 if wood else sheet))
         )
         gain += 0.10 * noise(u * 0.4, v * 0.9)
         canvas.lay(inside, DECK_M, floor * gain[..., None])
@@ -142,9 +132,7 @@ def flat_deck(draw: Draw, size: Size) -> list[Part]:
         canvas.lay(side, DECK_M + 0.03, edge)
         canvas.tint(0.35 * strip(v, 0, 0.25) * inside, edge)
         if bearers:
-            canvas.lay(
-                inside & (lines(u, pitch, 0.2, pitch / 2) > 0.5), DECK_M + 0.15, edge * np.float32(1.2)
-            )
+            canvas.lay(inside & (lines(u, pitch, 0.2, pitch / 2) > 0.5), DECK_M + 0.15, edge * np.float32(1.2))
         if stakes:
             canvas.lay(
                 side & (lines(u, pitch, 0.16) > 0.5),
@@ -181,9 +169,7 @@ def skeleton(draw: Draw, size: Size, level: float = DECK_M - 0.05) -> list[Part]
         canvas.lay(gear, 0.75, colour * np.float32(0.55))
         beams = (v < centre / 2) | ((v < half) & (v > half - sill))
         beams |= (lines(canvas.u, pitch, wide) > 0.5) & (v < half)
-        beams |= (
-            (u > size.length_m / 2 - platform) & (v < half) & ((v < 0.5) | (u > size.length_m / 2 - 0.35))
-        )
+        beams |= (u > size.length_m / 2 - platform) & (v < half) & ((v < 0.5) | (u > size.length_m / 2 - 0.35))
         canvas.lay(inside & beams, level, colour)
         lugs = (lines(canvas.u, spigot, 0.3) > 0.5) & (v > half - 0.1) | (u > size.length_m / 2 - 0.2)
         canvas.lay(inside & lugs, level + 0.08, colour * np.float32(1.25))
@@ -216,11 +202,7 @@ def flat_container(draw: Draw, size: Size) -> list[Part]:
     start = -(sum(lengths) + gap * (len(lengths) - 1)) / 2
     missing = draw.unit.random(len(lengths)) < 0.10
     missing[int(draw.unit.integers(len(lengths)))] = False
-    parts = (
-        skeleton(draw, size)
-        if draw.chance(0.75)
-        else flat_deck(draw, Size(size.length_m, size.width_m, DECK_M))
-    )
+    parts = skeleton(draw, size) if draw.chance(0.75) else flat_deck(draw, Size(size.length_m, size.width_m, DECK_M))
     wide = min(size.width_m, 2.438 if draw.chance(0.8) else 2.55)
     for length, absent in zip(lengths, missing, strict=True):
         height = size.height_m - float(draw.unit.choice([0.0, 0.0, 0.3]))
@@ -271,9 +253,7 @@ def tarped(draw: Draw, size: Size) -> list[Part]:
     length = size.length_m - 2 * inset
     if draw.chance(0.5):
         base = draw.between(DECK_M, DECK_M + 0.4)
-        parts: list[Part] = flat_deck(
-            draw, Size(size.length_m, size.width_m, DECK_M + (0.3 if inset < 0.2 else 1.0))
-        )
+        parts: list[Part] = flat_deck(draw, Size(size.length_m, size.width_m, DECK_M + (0.3 if inset < 0.2 else 1.0)))
     else:
         base = size.height_m - draw.between(0.25, 1.0)
         parts = [tub(draw, Size(size.length_m, size.width_m, base), DECK_M)]
@@ -301,7 +281,5 @@ def autorack_open(draw: Draw, size: Size) -> list[Part]:
         colour, length = pick(draw.unit, CARS), float(draw.unit.uniform(3.9, 4.6))
         if draw.unit.random() < share:
             centre = ((place + 0.5 - count / 2) * (size.length_m - 0.4) / count, 0.0)
-            parts.append(
-                car_body(colour, centre, Size(length, 1.78, float(draw.unit.uniform(1.4, 1.55))), room)
-            )
+            parts.append(car_body(colour, centre, Size(length, 1.78, float(draw.unit.uniform(1.4, 1.55))), room))
     return parts

@@ -164,12 +164,11 @@ class Ground:
 
     def _flat(self, window: tuple[slice, slice], inside: NDArray[np.bool_]) -> Flat:
         """Flat indices of the cells of a window that are marked."""
-        row, col = np.nonzero(inside)
-        row += window[0].start or 0
-        col += window[1].start or 0
-        row *= self.fields.frame.shape[1]
-        row += col
-        return np.asarray(row)
+        index = np.flatnonzero(inside)
+        columns = self.fields.frame.shape[1]
+        row = index // inside.shape[1]
+        corner = (window[0].start or 0) * columns + (window[1].start or 0)
+        return np.asarray(index + row * (columns - inside.shape[1]) + corner)
 
     def polygon(
         self, outline: Points, material: Material, tone: float = 1.0, z: float = 0.0, ragged: float = 0.0

@@ -96,7 +96,7 @@ def _clutter(plan: Plan, offsets: np.ndarray) -> None:
     if rng.random() < 0.5:
         for s in plan.along((60.0, 140.0), 8.0):
             o, height = float(rng.choice(gaps)), uniform(rng, (9.0, 30.0))
-            plan.put(furniture.box(rng, "mast", (0.45, 0.45, height), furniture.WALLS), s, o)
+            plan.put(furniture.box(rng, "mast", (0.32, 0.32, height), furniture.WALLS), s, o)
     for _ in range(int(rng.poisson(1.0))):
         s, o = (
             uniform(rng, (-plan.half_m, plan.half_m)),

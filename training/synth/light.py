@@ -114,9 +114,10 @@ def lean_source(
     last = np.maximum.accumulate(reach, axis=0).astype(np.int32)
     first = np.zeros_like(last)
     first[1:] = last[:-1] + 1
-    row, col = np.nonzero((last >= first) & (first < rows))
+    reached = np.flatnonzero((last >= first) & (first < rows)).astype(np.int32)
+    row = reached // np.int32(cols)
     source = np.zeros((rows, cols), dtype=np.int32)
-    source[first[row, col], col] = row
+    source.reshape(-1)[first.reshape(-1)[reached] * np.int32(cols) + (reached - row * np.int32(cols))] = row
     np.maximum.accumulate(source, axis=0, out=source)
     wall = np.zeros((rows, cols), dtype=bool)
     np.equal(source[1:], source[:-1], out=wall[:-1])

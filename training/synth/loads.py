@@ -81,12 +81,7 @@ def rods(draw: Draw, length: float, width: float, level: float, room: float) -> 
         offset = (rod - np.floor(rod) - 0.5) * 2
         shape = crown * (1 - (2 * canvas.v / wide) ** 2) - drop[index].astype(np.float32)
         pile = noise.cell(rod + place * 57)
-        z = (
-            level
-            + (room - crown)
-            + shape
-            + thick * (0.35 * np.sqrt(np.clip(1 - offset**2, 0, 1)) - 0.4 * np.abs(pile))
-        )
+        z = level + (room - crown) + shape + thick * (0.35 * np.sqrt(np.clip(1 - offset**2, 0, 1)) - 0.4 * np.abs(pile))
         albedo = colour * ((1 + tone * pile) * (1 - 0.35 * offset**2))[..., None]
         canvas.lay(inside & (np.abs(canvas.v) <= wide / 2) & ~missing[index], z, albedo)
 
@@ -131,9 +126,7 @@ def crates(draw: Draw, length: float, width: float, level: float, room: float) -
         side = (canvas.v > 0) * np.float32(31) if halves else np.zeros_like(canvas.v)
         cell = np.floor(at) + side
         margin = 0.04 + 0.12 * np.abs(noise.cell(cell + 7))
-        across = (
-            np.abs(np.abs(canvas.v) - wide / 4) <= wide / 4 - 0.06 if halves else np.abs(canvas.v) <= wide / 2
-        )
+        across = np.abs(np.abs(canvas.v) - wide / 4) <= wide / 4 - 0.06 if halves else np.abs(canvas.v) <= wide / 2
         inside = (np.abs(at - np.floor(at) - 0.5) <= 0.5 - margin) & across & (np.abs(canvas.u) <= length / 2)
         inside &= noise.cell(cell + 101) > 2 * empty - 1
         pattern = (np.abs(noise.cell(cell + 211)) * 3.99).astype(np.intp)

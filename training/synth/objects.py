@@ -61,9 +61,7 @@ def _cab(draw: Draw, front: float, length: float, width: float, height: float) -
         middle = front - length / 2
         canvas.lay(block(canvas, (middle, 0), (length, width)), height - 0.3, colour)
         canvas.lay(block(canvas, (front - 0.15, 0), (0.3, width - 0.25)), height - 0.9, glass)
-        canvas.lay(
-            block(canvas, (middle - 0.15, 0), (length - 0.7, width - 0.4)), height, colour * np.float32(0.95)
-        )
+        canvas.lay(block(canvas, (middle - 0.15, 0), (length - 0.7, width - 0.4)), height, colour * np.float32(0.95))
 
     return paint
 
@@ -138,9 +136,7 @@ def car_body(colour: Array, centre: tuple[float, float], size: Size, base: float
             canvas, (centre[0] - 0.06 * size.length_m, centre[1]), (0.58 * size.length_m, size.width_m - 0.25)
         )
         canvas.lay(cabin, base + 0.8 * size.height_m, glass)
-        roof = block(
-            canvas, (centre[0] - 0.07 * size.length_m, centre[1]), (0.34 * size.length_m, size.width_m - 0.45)
-        )
+        roof = block(canvas, (centre[0] - 0.07 * size.length_m, centre[1]), (0.34 * size.length_m, size.width_m - 0.45))
         canvas.lay(roof, base + size.height_m, colour)
 
     return paint
@@ -150,11 +146,7 @@ def draw_car(rng: np.random.Generator) -> Solid:
     """A parked passenger car or van."""
     draw = Draw.single(rng)
     van = draw.chance(0.12)
-    size = (
-        Size(draw.between(4.8, 6.2), 2.0, 2.4)
-        if van
-        else Size(draw.between(3.6, 4.9), 1.8, draw.between(1.4, 1.7))
-    )
+    size = Size(draw.between(4.8, 6.2), 2.0, 2.4) if van else Size(draw.between(3.6, 4.9), 1.8, draw.between(1.4, 1.7))
     colour = pick(draw.unit, CARS)
     parts = [car_body(colour, (0.0, 0.0), size, 0.0)]
     if van:
@@ -167,9 +159,7 @@ def _van_roof(colour: Array, size: Size) -> Part:
 
     def paint(canvas: Canvas) -> None:
         middle = (-0.12 * size.length_m, 0.0)
-        canvas.lay(
-            block(canvas, middle, (0.74 * size.length_m, size.width_m - 0.12)), size.height_m - 0.02, colour
-        )
+        canvas.lay(block(canvas, middle, (0.74 * size.length_m, size.width_m - 0.12)), size.height_m - 0.02, colour)
         canvas.lay(disc(canvas, middle, 0.2), size.height_m, rgb(0.3))
 
     return paint

@@ -32,9 +32,7 @@ def _ribs(draw: Draw, pitch: float, depth: float, contrast: float, panel: float)
     return paint
 
 
-def _stripes(
-    draw: Draw, positions: tuple[float, ...], width: float, contrast: float, rise: float = 0.0
-) -> Part:
+def _stripes(draw: Draw, positions: tuple[float, ...], width: float, contrast: float, rise: float = 0.0) -> Part:
     """Bands along the roof: seams, gutters, walkways, glints."""
     gain = contrast * float(draw.unit.uniform(0.7, 1.3))
 
@@ -62,9 +60,7 @@ def _glint(draw: Draw, width: float, strength: float) -> Part:
 def covered(draw: Draw, size: Size) -> list[Part]:
     """A covered wagon: curved, flat, corrugated or sliding-wall."""
     america = draw.region == "north_america"
-    style = draw.style(
-        curved=38, sliding=34 if not america else 2, flat=14 if not america else 50, corrugated=14
-    )
+    style = draw.style(curved=38, sliding=34 if not america else 2, flat=14 if not america else 50, corrugated=14)
     end = 0.0 if draw.chance(0.6) else draw.between(0.1, 0.4)
     length = size.length_m - 2 * end
     frame = underframe(draw, size)
@@ -72,9 +68,7 @@ def covered(draw: Draw, size: Size) -> list[Part]:
         colour = draw.colour(
             {"white": 12, "silver": 12, "light_grey": 7, "grey": 3, "cream": 2, "orange": 1.5, "blue": 1}
         )
-        roof = _roof(
-            colour, size, length, (draw.between(0.25, 0.6), draw.between(2.2, 4.5)), draw.between(0.05, 0.3)
-        )
+        roof = _roof(colour, size, length, (draw.between(0.25, 0.6), draw.between(2.2, 4.5)), draw.between(0.05, 0.3))
         parts = [frame, roof, _ribs(draw, draw.between(1.0, 4.0), 0.01, draw.between(-0.10, 0.05), 0.03)]
         if draw.chance(0.6):
             parts.append(_stripes(draw, (0.0,), 0.12, draw.between(-0.2, 0.15), 0.02))
@@ -165,9 +159,7 @@ def tank(draw: Draw, size: Size) -> list[Part]:
         band = lines(u, band_pitch, 0.12, band_pitch / 2)
         canvas.lay(inside, z.astype(np.float32), colour * (1 + band_gain * band)[..., None])
         if spill:
-            share = (
-                spill * np.exp(-((u - domes[0]) ** 2)) * np.clip(0.6 + noise(u * 2.5, v * 0.4), 0, 1) * inside
-            )
+            share = spill * np.exp(-((u - domes[0]) ** 2)) * np.clip(0.6 + noise(u * 2.5, v * 0.4), 0, 1) * inside
             canvas.tint(share, stain)
         if walk:
             where = inside & (np.abs(v) < walk_wide / 2) & (np.abs(u) < barrel / 2 - 0.5)
@@ -177,9 +169,7 @@ def tank(draw: Draw, size: Size) -> list[Part]:
             canvas.lay(ladder & inside, np.minimum(crown, z + 0.08), vary_gain(colour, walk_gain * 0.9))
         for place in domes:
             canvas.lay(disc(canvas, (place, 0.0), dome_radius), size.height_m, colour * np.float32(0.85))
-            canvas.lay(
-                disc(canvas, (place + 0.1, 0.05), dome_radius * 0.5), size.height_m, colour * np.float32(0.6)
-            )
+            canvas.lay(disc(canvas, (place + 0.1, 0.05), dome_radius * 0.5), size.height_m, colour * np.float32(0.6))
 
     return [underframe(draw, size), paint, _glint(draw, size.width_m, draw.between(0.0, 0.35))]
 
@@ -191,9 +181,7 @@ def vary_gain(colour: Array, gain: float) -> Array:
 
 def autorack_closed(draw: Draw, size: Size) -> list[Part]:
     """A closed car carrier with a corrugated, nearly flat roof."""
-    colour = draw.colour(
-        {"light_grey": 10, "silver": 10, "grey": 6, "ballast": 4, "tan": 2, "oxide": 2, "yellow": 1}
-    )
+    colour = draw.colour({"light_grey": 10, "silver": 10, "grey": 6, "ballast": 4, "tan": 2, "oxide": 2, "yellow": 1})
     roof = _roof(colour, size, size.length_m, (draw.between(0.1, 0.4), draw.between(1.0, 3.0)), 0.0)
     at = 0.9 * size.width_m / 2
     return [

@@ -217,7 +217,9 @@ def _render(studio: Studio, date: Date) -> RenderedScene:
     shade = None if cloud is None else 0.85 * _cloud_shadow(cloud, fields.z.shape, sky)
     lit = illuminate(fields, sky, shade)
     radiance, height = view(fields, lit, sky, away, float(np.radians(conditions.off_nadir_deg)))
-    image = expose(resample(radiance, grid.frame, grid.size, grid.gsd_m), conditions.sensor, rng, cloud)
+    # operators let snow be white
+    sensor = replace(conditions.sensor, level=max(conditions.sensor.level, 0.62 * conditions.snow))
+    image = expose(resample(radiance, grid.frame, grid.size, grid.gsd_m), sensor, rng, cloud)
     valid = _footprint(rng, grid.size, conditions.cut)
     image[~valid] = 0
     seen = valid if cloud is None else valid & (cloud < 0.6)
@@ -245,11 +247,13 @@ def _sky(rng: np.random.Generator, conditions: Conditions, frame: Frame) -> tupl
 
 def _cloud_shadow(cloud: NDArray[np.float32], shape: tuple[int, int], sky: Sky) -> NDArray[np.float32]:
     """The clouds' shadow on the canvas, shifted away from the sun."""
-    shift = np.array([-sky.sun[1], -sky.sun[0]]) * 0.25 * min(cloud.shape)
-    moved = np.roll(cloud, (int(shift[0]), int(shift[1])), axis=(0, 1))
-    rows = np.arange(shape[0]) * cloud.shape[0] // shape[0]
-    cols = np.arange(shape[1]) * cloud.shape[1] // shape[1]
-    return np.asarray(moved[rows][:, cols], dtype=np.float32)
+    reach = 0.25 * min(cloud.shape)
+    picked = []
+    for cells, pixels, towards in zip(shape, cloud.shape, sky.sun[::-1], strict=True):
+        # beyond the image the clouds go on as their mirror image
+        there = (np.arange(cells) * pixels / cells + towards * reach).astype(np.intp) % (2 * pixels)
+        picked.append(np.minimum(there, 2 * pixels - 1 - there))
+    return np.asarray(cloud[np.ix_(*picked)], dtype=np.float32)
 
 
 def _footprint(rng: np.random.Generator, size: tuple[int, int], cut: float) -> NDArray[np.bool_]:

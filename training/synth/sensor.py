@@ -115,13 +115,13 @@ def clouds(rng: np.random.Generator, size: tuple[int, int], gsd_m: float, share:
     """Opacity of clouds that cover about `share` of an image of (columns, rows); soft white heaps."""
     cols, rows = size
     level = np.zeros((rows, cols), dtype=np.float32)
-    for pitch, weight in ((110.0, 1.0), (45.0, 0.55), (18.0, 0.3), (7.0, 0.14)):
+    for pitch, weight in ((110.0, 1.0), (45.0, 0.6), (18.0, 0.35), (7.0, 0.2), (3.0, 0.1)):
         small = (int(rows * gsd_m / pitch) + 4, int(cols * gsd_m / pitch) + 4)
         grid = rng.standard_normal(small, dtype=np.float32)
         zoom = (rows / (small[0] - 3), cols / (small[1] - 3))
         level += weight * ndimage.zoom(grid, zoom, order=3 if pitch > 20 else 1)[:rows, :cols]
     threshold = np.quantile(level, 1 - share)
-    return np.asarray(np.clip((level - threshold) * 1.8, 0, 1) ** 0.7, dtype=np.float32)
+    return np.asarray(np.clip((level - threshold) * 1.1, 0, 1) ** 0.8, dtype=np.float32)
 
 
 def expose(radiance: Array, sensor: Sensor, rng: np.random.Generator, cloud: Array | None = None) -> Array:
@@ -159,7 +159,7 @@ def expose(radiance: Array, sensor: Sensor, rng: np.random.Generator, cloud: Arr
 
 def _noisy(light: Array, sensor: Sensor, rng: np.random.Generator) -> Array:
     """Shot and read noise, then the unsharp mask that also sharpens the noise."""
-    spread = np.float32(sensor.noise) * np.sqrt(np.clip(light, 0, None) * 1.6 + 0.2)
+    spread = np.float32(sensor.noise) * np.sqrt(np.clip(light, 0, None) * 1.7 + 0.06)
     light = light + spread * rng.standard_normal(light.shape, dtype=np.float32)
     if sensor.sharpen > 0.05:
         soft = ndimage.gaussian_filter(light, (0.9, 0.9, 0), truncate=3)

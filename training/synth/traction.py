@@ -30,9 +30,7 @@ def _body(draw: Draw, size: Size, roof: Array, livery: Array) -> Part:
         inside = block(canvas, (0, 0), (size.length_m, size.width_m))
         canvas.lay(inside, z, livery)
         canvas.lay(inside & (np.abs(v) < shoulder * size.width_m / 2) & (front <= 0), z, roof)
-        canvas.lay(
-            inside & (front > 0.25) & (front < 0.7) & (np.abs(v) < size.width_m / 2 - 0.25), z, rgb(0.05)
-        )
+        canvas.lay(inside & (front > 0.25) & (front < 0.7) & (np.abs(v) < size.width_m / 2 - 0.25), z, rgb(0.05))
 
     return paint
 
@@ -43,8 +41,7 @@ def electric(draw: Draw, size: Size) -> list[Part]:
     roof = vary(draw.unit, livery) if draw.chance(0.3) else draw.colour(COACH_ROOFS)
     well, count = draw.between(0.5, 0.8) * size.width_m, int(draw.design.integers(3, 8))
     gear = [
-        pick(draw.design, {"grey": 4, "light_grey": 3, "dark_grey": 4, "oxide": 1, "silver": 2})
-        for _ in range(count)
+        pick(draw.design, {"grey": 4, "light_grey": 3, "dark_grey": 4, "oxide": 1, "silver": 2}) for _ in range(count)
     ]
     spots = np.sort(draw.design.uniform(-0.33, 0.33, count)) * size.length_m
     shapes = draw.design.uniform([0.4, 0.3], [2.2, 1.4], (count, 2))

@@ -87,7 +87,7 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
             room = high - low
             fill = room if wanted.compact and rng.random() < 0.8 else room * rng.uniform(0.15, 1.0)
             share = missing * 17.0 + 8.0
-            string = draw_string(rng, min(fill, share), weights=weights, region=wanted.region)
+            string = draw_string(rng, min(fill, share), weights=weights, region=wanted.region, locomotive_share=0.25)
             string = _limited(string, missing)
             length = sum(solid.length_m for solid in string) + gap_m[1] * len(string)
             if not string:

@@ -130,9 +130,7 @@ def _tank(draw: Draw, length: float) -> tuple[Size, list[Part]]:
 
 def _open(draw: Draw, length: float, loaded: bool) -> tuple[Size, list[Part]]:
     low, high = (3.0, 3.55) if draw.region in {"russia", "east_asia"} else (2.0, 3.4)
-    size = Size(
-        length, draw.between(2.65, 3.15), draw.between(low, high) + (draw.between(0, 0.4) if loaded else 0.0)
-    )
+    size = Size(length, draw.between(2.65, 3.15), draw.between(low, high) + (draw.between(0, 0.4) if loaded else 0.0))
     return size, (freight.open_loaded if loaded else freight.open_empty)(draw, size)
 
 
@@ -205,9 +203,7 @@ _BUILDERS: Mapping[str, Callable[[Draw, float], tuple[Size, list[Part]]]] = {
 }  # fmt: skip
 
 
-def draw_vehicle(
-    rng: np.random.Generator, kind: str, region: str = "europe", *, series: int | None = None
-) -> Solid:
+def draw_vehicle(rng: np.random.Generator, kind: str, region: str = "europe", *, series: int | None = None) -> Solid:
     """One rail vehicle.
 
     Law: equal generators give equal vehicles; those of one `series`, kind and region share type and size.

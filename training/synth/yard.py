@@ -144,7 +144,7 @@ def _compose(plan: Plan, style: str, half_across: float, limit: float) -> None:
                 BANDS[kind][0](plan, low, low + width)
                 low += width
         number = int(rng.integers(fewest, most + 1))
-        storage = 0.35 if style == "mainline" else 0.92
+        storage = 0.6 if style == "mainline" else 0.92
         low = rails(plan, low, number, storage, 0.0 if style == "mainline" else plan.profile.yard.ladder)
     surround(plan, style, low + 1, 1, limit + abs(low))
     surround(plan, style, start - 1, -1, limit)
