@@ -50,9 +50,9 @@ scenes: $(CORE)  ## render training scenes into SCENES
 dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA)
 
-train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT
+train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT, RESUME
 	test -e $(DATA) || $(MAKE) scenes dataset
-	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT)
+	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT) $(if $(RESUME),--resume)
 
 export: $(FULL)  ## turn the best checkpoint of OUT into weights/ (ONNX, safetensors, SHA-256)
 	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights

@@ -97,7 +97,7 @@ def counts_table(counts: pd.DataFrame) -> Iterator[Table]:
         for name in ("date", "detected", "count", "95 % interval", "seen", "new record", "surge", "flags"):
             table.add_column(name, justify="right" if name in {"detected", "count", "seen"} else "left")
         for row in rows.to_dict("records"):
-            record = "" if pd.isna(row["p_surge"]) else probability(float(row["p_surge"]))
+            record = "" if pd.isna(row["p_surge"]) else probability(float(row["p_surge"])).removeprefix("= ")
             table.add_row(
                 f"{row['date']:%Y-%m-%d}",
                 str(row["n_detected"]),

@@ -225,8 +225,8 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
     used = _mosaic(together)
     if used[0].observed < FULLY_SEEN:
         flags.append("partial")
-        if best.cloud_cover > _CLOUDY:
-            flags.append("cloud")
+    if max(view.cloud_cover for view in together) > _CLOUDY:  # what no mask leaves out counts as visible
+        flags.append("cloud")
     return Sighting(facility_id, day, used, len(together), tuple(flags))
 
 

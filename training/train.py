@@ -1,7 +1,6 @@
 """`python -m training.train`: fit the detector to a folder of tiles."""
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,6 @@ def train(
     from training.trainer import RailcarTrainer  # noqa: PLC0415
 
     device = ("0" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    torch.set_num_threads(config.fit.threads or len(os.sched_getaffinity(0)))
     last = out / "weights" / "last.pt"
     going_on = resume and last.exists()
     report = Progress(out, going_on)

@@ -1,6 +1,7 @@
 """Ultralytics' trainer for oriented boxes, with mixed precision on CPU, atomic checkpoints and resumable budgets."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,8 @@ class RailcarTrainer(OBBTrainer):
 
     def _setup_train(self) -> None:
         super()._setup_train()
+        if self.device.type == "cpu":  # Ultralytics leaves a core idle when it picks the device
+            torch.set_num_threads(self.config.fit.threads or len(os.sched_getaffinity(0)))
         if self.model.precision is torch.float16:
             self.scaler = torch.amp.GradScaler(self.device.type)
 

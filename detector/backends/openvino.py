@@ -40,7 +40,6 @@ class OpenVinoBackend:
 
         self.spec = weights.spec
         self.batch = batch
-        self._async_queue = openvino.AsyncInferQueue
         core = openvino.Core()
         native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = "bf16" if precision == "auto" and native_bf16 else "f32"
@@ -68,32 +67,41 @@ class OpenVinoBackend:
         self.requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def stream(self, tiles: Iterable[tuple[K, NDArray[np.uint8]]]) -> Iterator[tuple[K, RawBoxes]]:
-        """See `Backend.stream`: keys come back as requests complete."""
-        done: deque[tuple[tuple[K, ...], tuple[NDArray[np.float32], ...]]] = deque()
-        queue = self._async_queue(self._compiled, self.requests)
+        """See `Backend.stream`: keys come back in order.
 
-        def keep(request: "InferRequest", keys: tuple[K, ...]) -> None:
-            tensors = (request.get_tensor(name).data for name in OUTPUTS)
-            done.append((keys, tuple(np.array(tensor[: len(keys)], dtype=np.float32) for tensor in tensors)))
-
-        queue.set_callback(keep)
+        Requests take turns. A finished one is started on the next batch before its results are decoded, so that
+        the device does not wait for the caller. No Python callbacks: OpenVINO's queue of requests can wait for
+        one while it holds the interpreter's lock, and then hangs for ever.
+        """
+        idle = [self._compiled.create_infer_request() for _ in range(self.requests)]
+        busy: deque[tuple[InferRequest, tuple[K, ...]]] = deque()
         try:
             for keys, images in batches(tiles, self.batch, self.spec.imgsz):
-                queue.start_async({"images": images}, userdata=keys)
-                yield from self._decoded(done)
-        finally:  # also when the caller stops early: no request may outlive the queue
-            queue.wait_all()
-        yield from self._decoded(done)
+                done = None if idle else busy.popleft()
+                maps = () if done is None else _outputs(done[0])
+                request = idle.pop() if done is None else done[0]
+                request.start_async({"images": images})
+                busy.append((request, keys))
+                if done is not None:
+                    yield from self._decoded(done[1], maps)
+            while busy:
+                request, keys = busy.popleft()
+                yield from self._decoded(keys, _outputs(request))
+        finally:  # also when the caller stops early: no request may outlive its stream
+            for request, _ in busy:
+                request.wait()
 
-    def _decoded(
-        self, done: deque[tuple[tuple[K, ...], tuple[NDArray[np.float32], ...]]]
-    ) -> Iterator[tuple[K, RawBoxes]]:
-        shape_hw = (self.spec.imgsz, self.spec.imgsz)
-        while done:
-            keys, (distances, classes, angle) = done.popleft()
-            for index, key in enumerate(keys):
-                maps = HeadMaps(distances[index], classes[index], angle[index])
-                yield key, decode(maps, shape_hw, self.spec)
+    def _decoded(self, keys: tuple[K, ...], maps: tuple[NDArray[np.float32], ...]) -> Iterator[tuple[K, RawBoxes]]:
+        distances, classes, angle = maps
+        for index, key in enumerate(keys):
+            tile = HeadMaps(distances[index], classes[index], angle[index])
+            yield key, decode(tile, (self.spec.imgsz, self.spec.imgsz), self.spec)
+
+
+def _outputs(request: "InferRequest") -> tuple[NDArray[np.float32], ...]:
+    """Copies of the head maps, once they are there: the request can be started again."""
+    request.wait()
+    return tuple(np.array(request.get_tensor(name).data, dtype=np.float32) for name in OUTPUTS)
 
 
 def _has_output(network: "Model", name: str) -> bool:

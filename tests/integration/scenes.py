@@ -19,13 +19,13 @@ from training.synth.write import write_facilities
 from training.synth.yard import draw_yard
 
 NAME = "yard_20230105T103000"
-N_CARS = 90
+N_CARS = 70
 
 
 def render_yard(folder: Path) -> Path:
     """A GeoTIFF of a full yard at 0.30 m in `folder`, and `facilities.geojson` beside it."""
     profile = load_profile()
-    yard = replace(draw_yard(77, profile, style="marshalling", size_m=(300.0, 170.0)), facility_id="yard")
+    yard = replace(draw_yard(80, profile, style="marshalling", size_m=(320.0, 200.0)), facility_id="yard")
     write_facilities([yard], folder)
     plan = DatePlan(datetime(2023, 1, 5, 10, 30, tzinfo=UTC), N_CARS, tarped=0.1)
     (path,) = render_series(yard, [plan], profile, folder / "rendered")

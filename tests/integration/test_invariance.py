@@ -40,14 +40,14 @@ def counted(rendered: Path, write: Callable[[Path, Path], None], folder: Path) -
 
 @pytest.mark.integration
 @pytest.mark.parametrize("name", [name for name in variants() if name != "as it is"])
-def test_same_railcars(
-    name: str, rendered: Path, original: tuple[float, np.ndarray], tmp_path: Path
-) -> None:
+def test_same_railcars(name: str, rendered: Path, original: tuple[float, np.ndarray], tmp_path: Path) -> None:
     count, middles = counted(rendered, variants()[name], tmp_path)
     distance = np.linalg.norm(original[1][:, None] - middles[None], axis=2)
     pairs = linear_sum_assignment(np.minimum(distance, 5.0))
     nearby = distance[pairs] < 5.0
-    print(f"{name}: count {count} against {original[0]}; detected {len(middles)}, {len(original[1])}; matched "
-          f"{nearby.sum()}; median shift {np.median(distance[pairs][nearby]):.2f} m, max {distance[pairs][nearby].max():.2f}")
+    print(
+        f"{name}: count {count} against {original[0]}; detected {len(middles)}, {len(original[1])}; matched "
+        f"{nearby.sum()}; median shift {np.median(distance[pairs][nearby]):.2f} m, max {distance[pairs][nearby].max():.2f}"
+    )
     assert abs(count - original[0]) <= max(1.0, 0.02 * original[0])
     assert np.quantile(distance[pairs][nearby], 0.95) <= 1.0

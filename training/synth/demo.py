@@ -17,9 +17,9 @@ from training.synth.series import DatePlan, render_series
 from training.synth.write import write_facilities
 from training.synth.yard import Yard, draw_yard
 
-SEED = 2026
-SIZE_M = (560.0, 170.0)
-HEADING_DEG = 12.0
+SEED = 3017
+SIZE_M = (460.0, 150.0)
+HEADING_DEG = 9.0
 WEB_MERCATOR = 3857
 
 # Date and number of cars; the largest before the last is 20.
@@ -48,7 +48,7 @@ def plans() -> list[DatePlan]:
     """The dates of the example, in order."""
     found = []
     for day, cars in (*_QUIET, _SURGE):
-        acquired = datetime.fromisoformat(f"{day}T02:40:00").replace(tzinfo=UTC)
+        acquired = datetime.fromisoformat(f"{day}T04:10:00").replace(tzinfo=UTC)
         plan = DatePlan(acquired, cars, tarped=0.1, gsd_m=0.31)
         found.append(replace(plan, **_SPECIAL.get(day, {})))  # type: ignore[arg-type]
     return found
@@ -56,7 +56,7 @@ def plans() -> list[DatePlan]:
 
 def example_yard(profile: Profile) -> Yard:
     """The facility of the example."""
-    yard = draw_yard(SEED, profile, style="station", size_m=SIZE_M, heading_deg=HEADING_DEG)
+    yard = draw_yard(SEED, profile, style="marshalling", size_m=SIZE_M, heading_deg=HEADING_DEG)
     return replace(yard, facility_id="border-yard")
 
 

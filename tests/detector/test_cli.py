@@ -1,0 +1,103 @@
+"""The command: exit codes, messages, tables; on painted scenes with small weights made for the test."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from detector import cli
+from detector.errors import RailcarsError
+from tests.detector.fakes import facilities_file, paint, yard
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A scene of a yard and its outline."""
+    (tmp_path / "images").mkdir()
+    paint(tmp_path / "images" / "yard_20230105.tif", yard()[:5])
+    facilities_file(tmp_path / "facilities.geojson", {"yard": (-40, -40, 40, 40)})
+    return tmp_path
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    """Exit code and standard output; errors that a user can act on are raised as they are."""
+    result = RUNNER.invoke(cli.app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, RailcarsError):
+        raise result.exception
+    return result.exit_code, result.stdout
+
+
+def test_help_lists_the_commands() -> None:
+    code, text = call("--help")
+    assert code == 0
+    assert all(name in text for name in ("scenes", "run", "detect", "count", "report", "evaluate"))
+
+
+def test_scenes_tells_file_date_and_cover(folder: Path) -> None:
+    code, text = call("scenes", folder / "images", "--facilities", folder / "facilities.geojson", "--json")
+    (row,) = json.loads(text)
+    assert code == 0
+    assert row["usable"] and row["date_source"] in {"tag", "name"} and row["covered"]["yard"] > 0.99
+
+
+def test_scenes_prints_a_verdict_for_a_bad_file(folder: Path) -> None:
+    (folder / "images" / "empty_20230106.tif").touch()
+    code, text = call("scenes", folder / "images")
+    assert code == 0
+    assert "empty_20230106.tif" in text and "yard_20230105.tif" in text
+
+
+def test_nothing_usable_exits_with_3(tmp_path: Path) -> None:
+    (tmp_path / "a_20230105.tif").write_text("no picture")
+    assert call("scenes", tmp_path)[0] == cli.EXIT_NOTHING
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RailcarsError, match=r"run\.json cannot be read.*railcars run"):
+        call("count", tmp_path)
+
+
+def test_weights_of_another_hash_are_refused(folder: Path) -> None:
+    from detector.resources import resource  # noqa: PLC0415 - only here
+
+    for name in ("railcars-n.json", "railcars-n.onnx"):
+        (folder / name).write_bytes(resource("weights", name).read_bytes())
+    with (folder / "railcars-n.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(RailcarsError, match="SHA-256"):
+        call(
+            "detect", folder / "images", "--facilities", folder / "facilities.geojson",
+            "--out", folder / "run", "--weights", folder / "railcars-n.json",
+        )  # fmt: skip
+
+
+@pytest.mark.integration
+def test_run_counts_reports_and_grows(folder: Path) -> None:
+    given = [folder / "images", "--facilities", folder / "facilities.geojson", "--out", folder / "run"]
+    code, _ = call("run", *given, "--quiet")
+    assert code == 0
+    for name in ("run.json", "detections.parquet", "detections.gpkg", "counts.csv", "counts.parquet", "report.html"):
+        assert (folder / "run" / name).stat().st_size > 0
+    assert (folder / "run" / "rejected.csv").read_text() == "path,reason,cure\n"
+    paint(folder / "images" / "yard_20230206.tif", yard()[:2])
+    (folder / "images" / "broken_20230307.tif").write_bytes(b"II*\x00")
+    code, text = call("run", *given, "--json", "--strict")
+    assert code == cli.EXIT_STRICT
+    assert {row["date"][:10] for row in json.loads(text)} == {"2023-01-05", "2023-02-06"}
+    assert json.loads((folder / "run" / "run.json").read_text())["totals"]["scenes_new"] == 1
+    assert "broken_20230307.tif" in (folder / "run" / "rejected.csv").read_text()
+
+
+@pytest.mark.integration
+def test_history_by_eye_and_other_settings_only_recount(folder: Path) -> None:
+    call("detect", folder / "images", "--facilities", folder / "facilities.geojson", "--out", folder / "run", "-q")
+    history = folder / "history.csv"
+    days = "".join(f"yard,2022-{month:02}-03,{month}\n" for month in range(1, 13))
+    history.write_text(f"facility_id,date,count\n{days}")
+    code, text = call("count", folder / "run", "--history", history, "--json")
+    railcars = next(row for row in json.loads(text) if row["group"] == "railcar")
+    assert code == 0
+    assert railcars["baseline_n"] == 12 and railcars["baseline_max"] == 12
