@@ -1,18 +1,19 @@
 """What the command prints: progress with rate and time left, and the tables of scenes and counts."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from detector.scene import Rejection
-from detector.verdicts import probability
+from detector.tally.verdicts import probability
 
 LINE_EVERY_S = 10.0
 REJECTED_SHOWN = 10
@@ -26,7 +27,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class Watcher:
-    """Progress of detection (`detector.engine.Progress`): a bar on a terminal, plain lines otherwise."""
+    """Progress of detection (`detector.detection.engine.Progress`): a bar on a terminal, plain lines otherwise."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -78,12 +79,15 @@ def scenes_table(scenes: pd.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("file", "date", "from", "size", "bands", "type", "GSD m", "CRS", "facilities", "verdict"):
         table.add_column(name, overflow="fold")
-    for row in scenes.to_dict("records"):
-        size = f"{row['width']} x {row['height']}" if row["width"] else ""
-        bands = f"{row['bands']} of {row['n_bands']}" if row["n_bands"] else ""
-        gsd = f"{row['gsd_m']:.2f}" if row["gsd_m"] else ""
+    for record in scenes.to_dict("records"):
+        row: dict[Hashable, Any] = {
+            name: None if np.ndim(value) == 0 and pd.isna(value) else value for name, value in record.items()
+        }
+        size = row["width"] and f"{row['width']} x {row['height']}"
+        bands = row["n_bands"] and f"{row['bands']} of {row['n_bands']}"
+        gsd = row["gsd_m"] and f"{row['gsd_m']:.2f}"
+        date = row["date"] and f"{row['date']:%Y-%m-%d %H:%M}"
         covered = ", ".join(f"{name} {share:.0%}" for name, share in row["covered"].items())
-        date = f"{row['date']:%Y-%m-%d %H:%M}" if row["date"] is not None else ""
         cells = [Path(row["file"]).name, date, row["date_source"], size, bands, row["dtype"], gsd, row["crs"]]
         table.add_row(*(str(cell or "") for cell in cells), covered, row["verdict"], style=_style(row["usable"]))
     return table

@@ -18,7 +18,7 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from detector.errors import UsageError
-from detector.georef import GEOD, lonlat_to_scene_px, scene_px_to_lonlat
+from detector.pixels.georef import GEOD, lonlat_to_scene_px, scene_px_to_lonlat
 from detector.scene import Scene
 
 EDGE_DEG = 0.001  # outlines are bent to the scene's projection in steps of about 100 m

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from detector.backends import Backend, open_backend
 from detector.config import DetectConfig, class_table
-from detector.engine import Engine, Progress, Silent
+from detector.detection.engine import Engine, Progress, Silent
+from detector.detection.planning import Planner
+from detector.detection.reading import Readers
+from detector.detection.tables import Parts, write_facilities, write_tables
 from detector.facilities import Facility
-from detector.planning import Planner
-from detector.reading import Readers
 from detector.scenes import Rejection, Scene
 from detector.store import Ledger, open_run_folder, sweep
-from detector.tables import Parts, write_facilities, write_tables
 from detector.weights import Weights
 
 

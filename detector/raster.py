@@ -16,10 +16,10 @@ from shapely import make_valid, unary_union
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
-from detector.rasterfile import all_valid, read_values
+from detector.pixels.rasterfile import all_valid, read_values
+from detector.pixels.scenefiles import SceneFiles
+from detector.pixels.stretch import SOLID_PX, Stretch, stretch_of
 from detector.scene import Scene
-from detector.scenefiles import SceneFiles
-from detector.stretch import SOLID_PX, Stretch, stretch_of
 
 PAD = 114  # grey of all that is not valid
 MASK_PX = 2048  # long side of the decimated mask

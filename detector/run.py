@@ -9,18 +9,18 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from detector.calibration_file import CalibrationFile, load_calibration
 from detector.config import CountConfig, DetectConfig, class_table
-from detector.counts import count_run
-from detector.engine import Progress
+from detector.detection.engine import Progress
+from detector.detection.provenance import file_facts, provenance
+from detector.detection.tables import write_rejected, write_tables
 from detector.errors import UsageError
 from detector.facilities import load_facilities
-from detector.history import load_history
 from detector.pipeline import DetectResult, detect
-from detector.provenance import file_facts, provenance
 from detector.scenes import Rejection, find_scenes
 from detector.store import open_run_folder, replacing, write_json
-from detector.tables import write_parquet, write_rejected
+from detector.tally.calibration_file import CalibrationFile, load_calibration
+from detector.tally.counts import count_run
+from detector.tally.history import load_history
 from detector.weights import Weights
 
 
@@ -93,15 +93,16 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None) -> p
     eye = load_history(history, load_facilities(run / "facilities.geojson")) if history else None
     calibration = _calibration(record)
     detections = gpd.read_parquet(run / "detections.parquet")
+    scenes = gpd.read_parquet(run / "scenes.parquet")
     counted = count_run(
         detections,
-        gpd.read_parquet(run / "scenes.parquet"),
+        scenes,
         calibration=calibration,
         history=eye,
         config=config,
         classes=class_table(),
     )
-    write_parquet(run / "detections.parquet", gpd.GeoDataFrame(counted.detections, crs=detections.crs))
+    write_tables(run, gpd.GeoDataFrame(counted.detections, crs=detections.crs), scenes)
     with replacing(run / "counts.parquet") as scratch:
         counted.counts.to_parquet(scratch, index=False)
     with replacing(run / "counts.csv") as scratch:

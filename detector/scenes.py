@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from detector.errors import InputRejected
+from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, sensor_name
 from detector.inputs.cut import join_cut_scenes
 from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
-from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, sha256_of
+from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header
 from detector.scene import Rejection, Scene, Survey
 
 __all__ = ["Rejection", "Scene", "Survey", "find_scenes"]

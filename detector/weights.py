@@ -1,6 +1,5 @@
 """Weights on disk: what a detector is, and the proof that its files are the ones described."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from detector.config import ClassTable, Settings, class_table
 from detector.errors import WeightsError
+from detector.hashing import sha256_of
 from detector.resources import resource
 
 FileKind = Literal["onnx", "safetensors"]
@@ -126,12 +126,6 @@ def load_weights(source: str | Path | None = None) -> Weights:
     weights = Weights(spec=spec, folder=sidecar.parent)
     _check(weights.onnx, weights.digest)
     return weights
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, as hex, read in chunks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sidecar(source: str | Path | None) -> Path:

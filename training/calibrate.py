@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from detector.calibration_file import CalibrationFile, GroupFile, save_calibration, to_file
 from detector.config import ClassTable, class_table
 from detector.counting.interval import calibrate
 from detector.counting.samples import Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
-from detector.sightings import scene_metadata, visible_ha
+from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_file
+from detector.tally.sightings import scene_metadata, visible_ha
 from detector.weights import ModelSpec, load_weights
 from training.matching import label, match
 from training.truth import Place, read_places

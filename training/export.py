@@ -12,7 +12,8 @@ import numpy as np
 import typer
 
 from detector.errors import RailcarsError, UsageError
-from detector.weights import ModelSpec, sha256_of
+from detector.hashing import sha256_of
+from detector.weights import ModelSpec
 from training.classes import class_names
 from training.offline import go_offline
 

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from detector.georef import Grid, pixel_size
+from detector.pixels.georef import Grid, pixel_size
 from detector.scene import Scene
 
 GRID_PX = 0.05  # files on one grid are this close to whole pixels of each other

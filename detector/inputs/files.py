@@ -10,7 +10,7 @@ from rasterio.errors import RasterioIOError
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared
 from detector.inputs.stac import StacFiles, is_stac
-from detector.rasterfile import open_raster
+from detector.pixels.rasterfile import open_raster
 
 RASTER_SUFFIXES = frozenset(
     {".tif", ".tiff", ".gtiff", ".jp2", ".j2k", ".j2c", ".jpx", ".vrt"}

@@ -1,6 +1,5 @@
 """Look into one image file: its grid, bands and GSD, and whether its pixels can be read."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from detector.errors import InputRejected
-from detector.georef import Grid, PixelSize, pixel_size
 from detector.inputs.acquisition import Declared
 from detector.inputs.bands import CURE as BANDS_CURE
 from detector.inputs.bands import BandsUnclear, choose_bands
-from detector.rasterfile import open_raster, read_values
+from detector.pixels.georef import Grid, PixelSize, pixel_size
+from detector.pixels.rasterfile import open_raster, read_values
 
 GSD_LIMITS_M = (0.20, 0.75)
 GSD_TOLERANCE = 0.01  # a nominal 0.20 m is 0.1999 m on the ground
@@ -258,9 +257,3 @@ def _last_byte(dataset: DatasetReader, bands: tuple[int, ...]) -> int:
                 if offset and size:
                     end = max(end, int(offset) + int(size))
     return end
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of the file's content, read as a stream."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from detector.errors import RailcarsError
-from detector.georef import lonlat_to_scene_px
+from detector.pixels.georef import lonlat_to_scene_px
 from detector.report import chips, framing
 from detector.report.chips import Picture
 from detector.report.evidence import CountRow, Evidence, headline_row, rows_of

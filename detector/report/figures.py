@@ -12,7 +12,7 @@ import pandas as pd
 from detector.report import words
 from detector.report.evidence import CountRow, headline_row, rows_of
 from detector.report.svg import Axis, Svg, count_ticks, date_ticks, time_axis
-from detector.sightings import FULLY_SEEN
+from detector.tally.sightings import FULLY_SEEN
 
 INK = "#1b2026"
 MUTED = "#5a6470"

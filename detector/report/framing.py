@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from detector.georef import lonlat_to_scene_px, scene_px_to_lonlat
+from detector.pixels.georef import lonlat_to_scene_px, scene_px_to_lonlat
 from detector.scene import Scene
 
 Role = Literal["judged", "maximum", "recent", "zoom"]

@@ -22,8 +22,8 @@ from detector.report.evidence import (
     read_run,
     rows_of,
 )
-from detector.sightings import FULLY_SEEN
 from detector.store import write_text
+from detector.tally.sightings import FULLY_SEEN
 
 LIMIT_BYTES = 4_800_000
 FOR_PICTURES = 0.9

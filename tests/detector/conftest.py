@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from detector.calibration_file import CalibrationFile, to_file
 from detector.counting.interval import calibrate
+from detector.tally.calibration_file import CalibrationFile, to_file
 from tests.simulated_run import SHA
 from tests.simulation import simulate
 

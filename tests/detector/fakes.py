@@ -20,7 +20,8 @@ from scipy import ndimage
 from detector.backends import RawBoxes
 from detector.config import DetectConfig, class_table, detect_config
 from detector.geometry import canonical, corners_from_xywhr
-from detector.weights import ModelSpec, Weights, sha256_of
+from detector.hashing import sha256_of
+from detector.weights import ModelSpec, Weights
 
 UTM = CRS.from_epsg(32632)
 ORIGIN_M = (400_000.0, 5_260_000.0)

@@ -13,8 +13,9 @@ from detector.backends import Backend, RawBoxes, open_backend
 from detector.backends.openvino import OpenVinoBackend
 from detector.config import class_table, detect_config
 from detector.errors import WeightsError
+from detector.hashing import sha256_of
 from detector.resources import resource
-from detector.weights import ModelSpec, Weights, load_weights, sha256_of
+from detector.weights import ModelSpec, Weights, load_weights
 
 onnx = pytest.importorskip("onnx", reason="builds its network with the extra `train`")
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def call(*arguments: object) -> tuple[int, str]:
     """Exit code and standard output; errors that a user can act on are raised as they are."""
     result = RUNNER.invoke(cli.app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, RailcarsError):
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout
 

@@ -23,11 +23,11 @@ from detector.facilities import (
     footprint,
     load_facilities,
 )
-from detector.georef import scene_px_to_lonlat
-from detector.history import load_history
 from detector.listing import covered_shares
+from detector.pixels.georef import scene_px_to_lonlat
 from detector.scene import Scene
 from detector.scenes import find_scenes
+from detector.tally.history import load_history
 from tests.detector.imagery import UTM, picture, utm_grid, write_image
 
 SQUARE = [[129.0, 40.0], [129.01, 40.0], [129.01, 40.01], [129.0, 40.01], [129.0, 40.0]]

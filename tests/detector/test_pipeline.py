@@ -13,11 +13,11 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from detector.config import class_table
+from detector.detection.planning import Planner
+from detector.detection.provenance import provenance
 from detector.errors import RunMismatch, UsageError
 from detector.facilities import Facility, load_facilities
 from detector.pipeline import DetectResult, detect
-from detector.planning import Planner
-from detector.provenance import provenance
 from detector.scenes import Scene, find_scenes
 from detector.weights import Weights
 from tests.detector.fakes import (

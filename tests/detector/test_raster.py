@@ -17,12 +17,12 @@ from rasterio.warp import Resampling, reproject
 from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from detector.georef import lonlat_to_scene_px, scene_px_to_lonlat
+from detector.pixels.georef import lonlat_to_scene_px, scene_px_to_lonlat
+from detector.pixels.scenefiles import OPEN_FILES, SceneFiles
+from detector.pixels.stretch import SAMPLE_PX, sample_windows, stretch_limits, stretch_of
 from detector.raster import PAD, SceneReader, quality
 from detector.scene import Scene
-from detector.scenefiles import OPEN_FILES, SceneFiles
 from detector.scenes import find_scenes
-from detector.stretch import SAMPLE_PX, sample_windows, stretch_limits, stretch_of
 from tests.detector.imagery import picture, utm_grid, write_image
 
 NAME = "yard_20231005.tif"

@@ -8,7 +8,8 @@ import pytest
 from detector import weights as module
 from detector.config import class_table
 from detector.errors import WeightsError
-from detector.weights import load_weights, sha256_of
+from detector.hashing import sha256_of
+from detector.weights import load_weights
 from tests.detector.fakes import fake_weights
 
 

@@ -56,9 +56,9 @@ def _write(path: Path, pixels: NDArray[Any], nodata: int | None = None, **place:
         file.write(pixels)
 
 
-def _warped(source: Path, path: Path, crs: Any, transform: Affine, width: int, height: int) -> None:  # noqa: ANN401
+def _warped(source: Path, path: Path, crs: object, transform: Affine, size: tuple[int, int]) -> None:
     pixels, place = _read(source)
-    out = np.zeros((pixels.shape[0], height, width), pixels.dtype)
+    out = np.zeros((pixels.shape[0], size[1], size[0]), pixels.dtype)
     reproject(
         np.maximum(pixels, 1), out, src_crs=place["crs"], src_transform=place["transform"],
         dst_crs=crs, dst_transform=transform, resampling=Resampling.cubic, dst_nodata=0,
@@ -76,7 +76,7 @@ def _geographic(source: Path, folder: Path) -> None:
         transform, width, height = calculate_default_transform(
             file.crs, "EPSG:4326", file.width, file.height, *file.bounds
         )
-    _warped(source, folder / f"{NAME}.tif", "EPSG:4326", transform, int(width or 0), int(height or 0))
+    _warped(source, folder / f"{NAME}.tif", "EPSG:4326", transform, (int(width or 0), int(height or 0)))
 
 
 def _rotated(source: Path, folder: Path) -> None:
@@ -85,7 +85,7 @@ def _rotated(source: Path, folder: Path) -> None:
         side = int(np.hypot(file.width, file.height))
         transform = middle @ Affine.rotation(30) @ Affine.translation(-side / 2, -side / 2)
         crs = file.crs
-    _warped(source, folder / f"{NAME}.tif", crs, transform, side, side)
+    _warped(source, folder / f"{NAME}.tif", crs, transform, (side, side))
 
 
 def _coarser(source: Path, folder: Path) -> None:

@@ -45,9 +45,5 @@ def test_same_railcars(name: str, rendered: Path, original: tuple[float, np.ndar
     distance = np.linalg.norm(original[1][:, None] - middles[None], axis=2)
     pairs = linear_sum_assignment(np.minimum(distance, 5.0))
     nearby = distance[pairs] < 5.0
-    print(
-        f"{name}: count {count} against {original[0]}; detected {len(middles)}, {len(original[1])}; matched "
-        f"{nearby.sum()}; median shift {np.median(distance[pairs][nearby]):.2f} m, max {distance[pairs][nearby].max():.2f}"
-    )
     assert abs(count - original[0]) <= max(1.0, 0.02 * original[0])
     assert np.quantile(distance[pairs][nearby], 0.95) <= 1.0

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.calibration_file import load_calibration
 from detector.config import class_table, count_config
-from detector.counts import count_run
+from detector.tally.calibration_file import load_calibration
+from detector.tally.counts import count_run
 from tests.simulated_run import Tables, join, yard_run
 from training.calibrate import labelled_scenes, main
 from training.truth import read_places

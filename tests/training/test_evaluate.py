@@ -11,8 +11,8 @@ import pytest
 import shapely
 
 from detector.config import class_table, count_config
-from detector.counts import count_run
 from detector.errors import UsageError
+from detector.tally.counts import count_run
 from tests.simulated_run import Tables, inside, yard_run
 from tests.simulation import World
 from training.evaluate import count_metrics, evaluate, interval_score, main

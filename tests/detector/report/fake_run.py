@@ -17,7 +17,7 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 from shapely.geometry import Polygon, mapping
 
-from detector.verdicts import verdict_sentence
+from detector.tally.verdicts import verdict_sentence
 
 GSD_M = 0.30
 YARD_M = (330.0, 130.0)

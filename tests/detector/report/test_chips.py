@@ -12,7 +12,7 @@ import shapely
 from rasterio.transform import Affine
 
 from detector.geometry import corners_from_xywhr
-from detector.georef import scene_px_to_lonlat
+from detector.pixels.georef import scene_px_to_lonlat
 from detector.report import chips, framing
 from detector.report.framing import Floats
 from detector.scene import Scene

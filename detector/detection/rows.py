@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from detector.config import ClassTable
+from detector.detection.sun import sun_elevation_deg
 from detector.facilities import Facility
 from detector.geometry import corners_from_xywhr
-from detector.georef import heading_deg, scene_px_to_lonlat
+from detector.pixels.georef import heading_deg, scene_px_to_lonlat
 from detector.scenes import Scene
-from detector.sun import sun_elevation_deg
 from detector.weights import ModelSpec
 
 CRS = "EPSG:4326"

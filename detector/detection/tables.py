@@ -12,9 +12,9 @@ import pandas as pd
 import pyogrio
 import shapely
 
+from detector.detection.qgis import LAYER_STYLES, style_rows
+from detector.detection.rows import CRS, empty_detections, empty_scenes, typed
 from detector.facilities import Facility
-from detector.qgis import LAYER_STYLES, style_rows
-from detector.rows import CRS, empty_detections, empty_scenes, typed
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
 

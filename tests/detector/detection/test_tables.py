@@ -12,9 +12,8 @@ import pytest
 from shapely.geometry import box
 
 from detector.config import class_table
-from detector.facilities import facility_in_scene, load_facilities
-from detector.qgis import COLOURS
-from detector.rows import (
+from detector.detection.qgis import COLOURS
+from detector.detection.rows import (
     Area,
     Ground,
     Objects,
@@ -24,8 +23,9 @@ from detector.rows import (
     empty_scenes,
     scene_rows,
 )
+from detector.detection.tables import Parts, part_name, write_facilities, write_rejected, write_tables
+from detector.facilities import facility_in_scene, load_facilities
 from detector.scenes import Rejection, Scene, find_scenes
-from detector.tables import Parts, part_name, write_facilities, write_rejected, write_tables
 from tests.detector.fakes import facilities_file, fake_weights, paint, yard
 
 

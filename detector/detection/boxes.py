@@ -7,10 +7,10 @@ import shapely
 from numpy.typing import NDArray
 
 from detector.backends import RawBoxes
+from detector.detection.planning import Planner, to_model
+from detector.detection.reading import View
+from detector.detection.rows import Area, Objects, Quality
 from detector.merge import merge
-from detector.planning import Planner, to_model
-from detector.reading import View
-from detector.rows import Area, Objects, Quality
 from detector.scenes import Scene
 from detector.store import TileResult
 from detector.tiling import SLACK_PX, Tile

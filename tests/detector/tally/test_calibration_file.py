@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.calibration_file import CalibrationFile, load_calibration, save_calibration
 from detector.counting.interval import estimate
 from detector.counting.samples import Sample
 from detector.errors import WeightsError
+from detector.tally.calibration_file import CalibrationFile, load_calibration, save_calibration
 from tests.simulated_run import SHA
 
 SAMPLE = Sample(np.array([0.9, 0.8, 0.3]), np.array([0.4, 1.0, 0.4, np.nan, 0.2]))

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.counting.combine import best_first
 from detector.counting.samples import Bools, Floats, Sample, density
-from detector.georef import GEOD
+from detector.pixels.georef import GEOD
 
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05

@@ -9,9 +9,10 @@ from typing import Any
 
 from detector import __version__
 from detector.config import DetectConfig
+from detector.hashing import sha256_of
 from detector.pipeline import DetectResult
 from detector.scenes import Scene
-from detector.weights import Weights, sha256_of
+from detector.weights import Weights
 
 LIBRARIES = ("geopandas", "numpy", "openvino", "pyproj", "rasterio", "shapely")
 

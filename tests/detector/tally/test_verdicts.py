@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from detector.verdicts import probability, verdict_sentence
+from detector.tally.verdicts import probability, verdict_sentence
 
 NAN = float("nan")
 SURGE: dict[str, Any] = {

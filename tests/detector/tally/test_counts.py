@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from shapely.geometry.base import BaseGeometry
 
-from detector.calibration_file import CalibrationFile
 from detector.config import class_table, count_config
-from detector.counts import COLUMNS, Counted, count_run
+from detector.tally.calibration_file import CalibrationFile
+from detector.tally.counts import COLUMNS, Counted, count_run
 from tests.simulated_run import Tables, inside, join, outline, yard_run
 from tests.simulation import World
 

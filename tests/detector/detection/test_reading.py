@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.detection.reading import QUALITY_PX, Failure, Readers
 from detector.facilities import load_facilities
 from detector.raster import quality
-from detector.reading import QUALITY_PX, Failure, Readers
 from detector.scenes import Scene, find_scenes
 from tests.detector.fakes import facilities_file, paint, yard
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from detector.backends import Backend
-from detector.boxes import blank, merged, owned, quality_of
-from detector.planning import Plan, Planner, unreadable, unseen
-from detector.reading import Failure, Readers, View
-from detector.rows import Area, Ground, detection_rows, scene_rows
+from detector.detection.boxes import blank, merged, owned, quality_of
+from detector.detection.planning import Plan, Planner, unreadable, unseen
+from detector.detection.reading import Failure, Readers, View
+from detector.detection.rows import Area, Ground, detection_rows, scene_rows
+from detector.detection.tables import Parts
 from detector.scenes import Rejection
 from detector.store import Ledger, TileResult
-from detector.tables import Parts
 from detector.tiling import Tile
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from detector.rasterfile import open_raster, read_values
+from detector.pixels.rasterfile import open_raster, read_values
 from detector.scene import Scene
 
 OPEN_FILES = 16  # of one scene, per reader: a scene may be cut into more files than a process may open

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from detector.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
-from detector.calibration_file import CalibrationFile, Counter, uncalibrated
 from detector.config import ClassTable, CountConfig
 from detector.counting.background import Counts, fit_background
 from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
 from detector.counting.interval import Estimate
 from detector.counting.surge import Rules, Verdict, assess, decide
-from detector.sightings import Sighting, View, find_sightings, find_views
-from detector.verdicts import verdict_sentence
+from detector.tally.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
+from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
+from detector.tally.sightings import Sighting, View, find_sightings, find_views
+from detector.tally.verdicts import verdict_sentence
 
 COLUMNS = (
     "facility_id",

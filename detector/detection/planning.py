@@ -7,12 +7,12 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detector.config import ClassTable, DetectConfig
+from detector.detection.tables import part_name
 from detector.errors import UsageError
 from detector.facilities import Facility, facility_in_scene
 from detector.raster import SceneReader
 from detector.scenes import Rejection, Scene
 from detector.store import content_key
-from detector.tables import part_name
 from detector.tiling import Tile, TileGrid
 from detector.weights import Weights
 

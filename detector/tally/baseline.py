@@ -7,12 +7,12 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from detector.calibration_file import Counter
 from detector.counting.background import Counts, seasonal_offsets
 from detector.counting.combine import combine_repeats
 from detector.counting.interval import Estimate, estimate
 from detector.counting.samples import Floats
-from detector.sightings import FULLY_SEEN, Sighting
+from detector.tally.calibration_file import Counter
+from detector.tally.sightings import FULLY_SEEN, Sighting
 
 EYE_GROUP = "railcar"
 _Z95 = 1.959964

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from detector.georef import GEOD, Grid, heading_deg, lonlat_to_scene_px, pixel_size, scene_px_to_lonlat
+from detector.pixels.georef import GEOD, Grid, heading_deg, lonlat_to_scene_px, pixel_size, scene_px_to_lonlat
 from tests.detector.imagery import utm_grid
 
 GRIDS = {

@@ -73,5 +73,5 @@ def _differs(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     if nodata is None:
         return np.ones(values.shape, dtype=bool)
     if np.issubdtype(values.dtype, np.floating):
-        return ~np.isclose(values, nodata, rtol=1e-6, atol=0.0, equal_nan=True)
+        return np.asarray(~np.isclose(values, nodata, rtol=1e-6, atol=0.0, equal_nan=True), dtype=np.bool_)
     return np.asarray(values != nodata, dtype=np.bool_)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_opening
 
+from detector.pixels.scenefiles import SceneFiles
 from detector.scene import Scene
-from detector.scenefiles import SceneFiles
 
 PERCENTILES = (0.5, 99.5)
 SAMPLE_PX = 1024  # the stretch looks at no more than this many pixels squared

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from shapely.geometry import Point
 
-from detector.sun import sun_elevation_deg
+from detector.detection.sun import sun_elevation_deg
 
 TILT_DEG = 23.44
 

@@ -1,0 +1,1 @@
+"""Raster files as pixels: where they lie on the ground, how they are read and stretched."""
