@@ -8,7 +8,11 @@ FULL    := $(VENV)/.full
 
 # What the commands work on; override on the command line: make train DATA=my/tiles
 SEED    ?= 1
+FACILITIES_N ?= 300
 SCENES  ?= data/scenes
+# A folder of aerial pictures without railcars, and their pixel size.
+BACKGROUNDS       ?=
+BACKGROUNDS_GSD_M ?= 0.3048
 DATA    ?= data/yolo
 CONFIG  ?= configs/train.yaml
 DEVICES ?= cpu
@@ -44,11 +48,13 @@ lint: $(FULL)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-scenes: $(CORE)  ## render training scenes into SCENES
-	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --seed $(SEED) --out $(SCENES)
+scenes: $(CORE)  ## render FACILITIES_N facilities into SCENES; BACKGROUNDS: pictures without railcars
+	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --facilities $(FACILITIES_N) --dates 3 \
+	  --seed $(SEED) --workers 2 --out $(SCENES) $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
 dataset: $(FULL)  ## cut SCENES into training tiles in DATA
-	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA)
+	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \
+	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)@$(BACKGROUNDS_GSD_M))
 
 train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT, RESUME
 	test -e $(DATA) || $(MAKE) scenes dataset
@@ -66,9 +72,9 @@ $(HELDOUT)/%/facilities.geojson: | $(CORE)
 
 calibrate: $(CORE) $(HELDOUT)/calibration/facilities.geojson  ## fit the calibration of WEIGHTS on held-out facilities
 	rm -rf runs/calibration
-	$(BIN)/railcars detect $(HELDOUT)/calibration --facilities $(HELDOUT)/calibration/facilities.geojson \
+	$(BIN)/railcars detect $(HELDOUT)/calibration --quiet --facilities $(HELDOUT)/calibration/facilities.geojson \
 	  --out runs/calibration --weights $(WEIGHTS)
-	$(BIN)/python -m training.calibrate --runs runs/calibration --truth $(HELDOUT)/calibration --weights $(WEIGHTS)
+	$(BIN)/python -m training.calibrate --runs runs/calibration --truth $(HELDOUT)/calibration --weights $(WEIGHTS) --rendered
 
 evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on other held-out facilities
 	rm -rf runs/evaluation
@@ -79,5 +85,6 @@ evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on othe
 predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
 	$(BIN)/railcars run $(IMAGES) --facilities $(FACILITIES) --out $(RUN) --weights $(WEIGHTS)
 
-bench: $(FULL)  ## time and memory of the merge
+bench: $(FULL)  ## time and memory of the merge; counts of one picture in six deliveries
 	$(BIN)/python -m benchmarks.bench_merge
+	$(BIN)/python -m benchmarks.bench_deliveries

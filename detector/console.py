@@ -83,8 +83,8 @@ def scenes_table(scenes: pd.DataFrame) -> Table:
         row: dict[Hashable, Any] = {
             name: None if np.ndim(value) == 0 and pd.isna(value) else value for name, value in record.items()
         }
-        size = row["width"] and f"{row['width']} x {row['height']}"
-        bands = row["n_bands"] and f"{row['bands']} of {row['n_bands']}"
+        size = row["width"] and f"{row['width']:.0f} x {row['height']:.0f}"
+        bands = row["n_bands"] and f"{row['bands']} of {row['n_bands']:.0f}"
         gsd = row["gsd_m"] and f"{row['gsd_m']:.2f}"
         date = row["date"] and f"{row['date']:%Y-%m-%d %H:%M}"
         covered = ", ".join(f"{name} {share:.0%}" for name, share in row["covered"].items())

@@ -16,28 +16,28 @@ from detector.config import ClassTable, class_table
 from detector.counting.interval import calibrate
 from detector.counting.samples import Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
+from detector.store import write_text
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_file
 from detector.tally.sightings import scene_metadata, visible_ha
 from detector.weights import ModelSpec, load_weights
+from training.evaluate import detection_metrics
 from training.matching import label, match
 from training.truth import Place, read_places
 
 MATCH_IOU = 0.3
+THRESHOLD_IOU = 0.5  # boxes shown on maps should fit; counting weighs the others too
 MIN_OBJECTS = 30  # a group with fewer true objects is counted with the railcars' calibration
 _DRAWS = 300
 
 
-def calibration_of(
-    runs: Sequence[Path], truths: Sequence[Path], spec: ModelSpec, table: ClassTable, seed: int = 0
-) -> CalibrationFile:
-    """Fit every group's calibration on the scenes of runs made with these weights.
+def places_of(runs: Sequence[Path], truths: Sequence[Path], spec: ModelSpec, table: ClassTable) -> list[Place]:
+    """What runs found, beside the truth.
 
     Args:
-        runs: RUN folders.
+        runs: RUN folders made with these weights.
         truths: one truth folder or file per run, or one for all.
         spec: description of the weights.
         table: the class table.
-        seed: of the draws that the inflation is learnt from.
 
     Raises:
         UsageError: a run was made with other weights, or has no truth.
@@ -48,6 +48,21 @@ def calibration_of(
     for run, truth in zip(runs, truths if len(truths) == len(runs) else [truths[0]] * len(runs), strict=True):
         _check_weights(run, spec)
         places += read_places(run, truth, table.names)
+    return places
+
+
+def calibration_of(
+    places: Sequence[Place], spec: ModelSpec, table: ClassTable, *, synthetic: bool = False, seed: int = 0
+) -> CalibrationFile:
+    """Fit every group's calibration.
+
+    Args:
+        places: what runs found, beside the truth.
+        spec: description of the weights.
+        table: the class table.
+        synthetic: whether the scenes were rendered.
+        seed: of the draws that the inflation is learnt from.
+    """
     groups: dict[str, GroupFile] = {}
     for group, classes in table.groups.items():
         scenes = labelled_scenes(places, classes, table)
@@ -61,8 +76,15 @@ def calibration_of(
         score_floor=spec.score_floor,
         n_scenes=len(places),
         n_facilities=len({str(place.scene["facility_id"]) for place in places}),
+        synthetic=synthetic,
         groups=groups,
     )
+
+
+def best_threshold(places: Sequence[Place], table: ClassTable) -> float:
+    """Score of the greatest F1 of railcars at IoU 0.5, in hundredths; NaN without true railcars."""
+    matched = [match(place.found, place.truth, THRESHOLD_IOU, table) for place in places]
+    return round(float(detection_metrics(places, matched, table.groups["railcar"])["best_threshold"]), 2)
 
 
 def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> list[Labelled]:
@@ -91,25 +113,33 @@ def _check_weights(run: Path, spec: ModelSpec) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit and write weights/NAME.calibration.json; exit code 2 where the inputs do not fit."""
+    """Write NAME.calibration.json and the operating threshold in NAME.json; exit code 2 where inputs do not fit."""
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="RUN folders")
     parser.add_argument("--truth", type=Path, nargs="+", required=True, help="truth of each run, or one for all")
     parser.add_argument("--weights", type=Path, required=True, help="weights/NAME.json")
     parser.add_argument("--out", type=Path, help="by default NAME.calibration.json beside the weights")
+    parser.add_argument("--rendered", action="store_true", help="the scenes were rendered: the report says so")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parser.parse_args(arguments)
     try:
         spec = load_weights(options.weights).spec
-        stored = calibration_of(options.runs, options.truth, spec, class_table(), options.seed)
+        table = class_table()
+        places = places_of(options.runs, options.truth, spec, table)
+        stored = calibration_of(places, spec, table, synthetic=options.rendered, seed=options.seed)
     except RailcarsError as error:
         Console(stderr=True).print(str(error), markup=False)
         return 2
     out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
     save_calibration(stored, out)
+    threshold = best_threshold(places, table)
+    if threshold >= spec.score_floor:
+        shipped = spec.model_copy(update={"operating_threshold": threshold})
+        write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
-    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False)
+    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False, soft_wrap=True)
+    Console().print(f"{options.weights}: operating threshold {threshold}.", markup=False, soft_wrap=True)
     return 0
 
 

@@ -53,6 +53,7 @@ FLAGS = {
     "domain:sharpness": "sharpness unlike the calibration images",
     "domain:contrast": "contrast unlike the calibration images",
     "domain:sun_elevation_deg": "sun height unlike the calibration images",
+    "domain:scores": "scores unlike those of the calibration images",
     "domain:density": "cars denser or sparser than in the calibration images",
 }
 

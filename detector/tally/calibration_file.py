@@ -56,6 +56,7 @@ class CalibrationFile(Settings):
         score_floor: lowest score kept in the calibration runs.
         validation: how the inflation was learnt; there are no facilities kept for it alone.
         n_scenes, n_facilities: calibration scenes and their facilities.
+        synthetic: the scenes were rendered, not photographed.
         groups: by group name; groups with too few objects are absent.
     """
 
@@ -65,6 +66,7 @@ class CalibrationFile(Settings):
     validation: Literal["cross-fitted by facility"] = "cross-fitted by facility"
     n_scenes: int
     n_facilities: int
+    synthetic: bool = False
     groups: dict[str, GroupFile]
 
     def counter(self, group: str) -> "Counter":

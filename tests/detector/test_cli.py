@@ -48,6 +48,7 @@ def test_scenes_prints_a_verdict_for_a_bad_file(folder: Path) -> None:
     code, text = call("scenes", folder / "images")
     assert code == 0
     assert "empty_20230106.tif" in text and "yard_20230105.tif" in text
+    assert "1,2,3 of 3 " in text
 
 
 def test_nothing_usable_exits_with_3(tmp_path: Path) -> None:

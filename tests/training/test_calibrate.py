@@ -13,6 +13,7 @@ from detector.tally.calibration_file import load_calibration
 from detector.tally.counts import count_run
 from tests.simulated_run import Tables, join, yard_run
 from training.calibrate import labelled_scenes, main
+from training.evaluate import evaluate
 from training.truth import read_places
 
 
@@ -63,7 +64,10 @@ def arguments(folder: Path) -> list[str]:
 def test_what_is_calibrated_covers_new_yards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(folder)) == 0
     assert "48 scenes of 12 facilities" in capsys.readouterr().out.replace("\n", " ")
-    sha = json.loads((folder / "weights" / "sim.json").read_text())["sha256"]["onnx"]
+    shipped = json.loads((folder / "weights" / "sim.json").read_text())
+    sha = shipped["sha256"]["onnx"]
+    best = evaluate(folder / "run", folder / "truth")["groups"]["railcar"]["iou_0.5"]["best_threshold"]
+    assert shipped["operating_threshold"] == pytest.approx(best, abs=0.005)
     stored = load_calibration(folder / "weights" / "sim.calibration.json", sha)
     assert set(stored.groups) == {"railcar"}
     rng = np.random.default_rng(2)

@@ -1,18 +1,23 @@
-"""One rendered yard, and the same picture in other files: CRS, rotation, pixel size, depth, cut."""
+"""One rendered yard, and the same picture as other deliveries: CRS, rotation, pixel size, depth, cut."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import calculate_default_transform, reproject
+from scipy.optimize import linear_sum_assignment
 
+from detector.config import class_table, count_config, detect_config
+from detector.run import Inputs, count_step, detect_step
+from detector.weights import load_weights
 from training.synth.profile import load_profile
 from training.synth.series import DatePlan, render_series
 from training.synth.write import write_facilities
@@ -22,14 +27,47 @@ NAME = "yard_20230105T103000"
 N_CARS = 70
 
 
-def render_yard(folder: Path) -> Path:
+def render_yard(folder: Path, seed: int = 80) -> Path:
     """A GeoTIFF of a full yard at 0.30 m in `folder`, and `facilities.geojson` beside it."""
     profile = load_profile()
-    yard = replace(draw_yard(80, profile, style="marshalling", size_m=(320.0, 200.0)), facility_id="yard")
+    yard = replace(draw_yard(seed, profile, style="marshalling", size_m=(320.0, 200.0)), facility_id="yard")
     write_facilities([yard], folder)
     plan = DatePlan(datetime(2023, 1, 5, 10, 30, tzinfo=UTC), N_CARS, tarped=0.1)
     (path,) = render_series(yard, [plan], profile, folder / "rendered")
     return path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run found in one delivery.
+
+    Attributes:
+        count: estimate of railcars.
+        middles_m: N x 2, middles of the detected rail vehicles, in metres.
+    """
+
+    count: float
+    middles_m: NDArray[np.float64]
+
+    def shifts_m(self, other: "Found", reach_m: float = 5.0) -> NDArray[np.float64]:
+        """Distances between the vehicles that stand in both, matched one to one within reach."""
+        distance = np.linalg.norm(self.middles_m[:, None] - other.middles_m[None], axis=2)
+        found = distance[linear_sum_assignment(np.minimum(distance, reach_m))]
+        return np.asarray(found[found < reach_m])
+
+
+def count_delivery(rendered: Path, write: Callable[[Path, Path], None], folder: Path) -> Found:
+    """Run the shipped weights on one delivery of a rendered yard, in an empty `folder`."""
+    (folder / "images").mkdir(parents=True)
+    write(rendered, folder / "images")
+    facilities = rendered.parents[1] / "facilities.geojson"
+    detect_step(Inputs((folder / "images",), facilities), folder / "run", load_weights(), detect_config())
+    counts = count_step(folder / "run", count_config())
+    found = gpd.read_parquet(folder / "run" / "detections.parquet").query("detected")
+    found = found[found["class"].isin(class_table().families["rail_vehicle"])]
+    middles = found.to_crs(found.estimate_utm_crs()).centroid
+    (row,) = counts[counts["group"] == "railcar"].to_dict("records")
+    return Found(float(row["count"]), np.stack([middles.x, middles.y], axis=1))
 
 
 def variants() -> dict[str, Callable[[Path, Path], None]]:

@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy, each by a command that anyone can repeat; see README.md."""
