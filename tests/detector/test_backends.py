@@ -14,7 +14,6 @@ from detector.backends.openvino import OpenVinoBackend
 from detector.config import class_table, detect_config
 from detector.errors import WeightsError
 from detector.hashing import sha256_of
-from detector.resources import resource
 from detector.weights import ModelSpec, Weights, load_weights
 
 onnx = pytest.importorskip("onnx", reason="builds its network with the extra `train`")
@@ -191,11 +190,7 @@ def test_torch_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_shipped_weights_see_the_same_on_both() -> None:
-    try:
-        resource("weights", "railcars-n.onnx")
-    except FileNotFoundError:
-        pytest.skip("needs the shipped weights")
-    shipped = load_weights("railcars-n")
+    shipped = load_weights()
     size, rng = shipped.spec.imgsz, np.random.default_rng(0)
     coarse = rng.integers(60, 200, (1, size // 40, size // 10, 3), dtype=np.uint8)
     image = np.ascontiguousarray(coarse.repeat(40, axis=1).repeat(10, axis=2)[0])
