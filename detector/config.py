@@ -86,6 +86,13 @@ class CountConfig(Settings):
 S = TypeVar("S", bound=Settings)
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first thing that validation found: the key, and what is wrong with it."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    return f"{key}: {first['msg']}"
+
+
 def load_settings(model: type[S], path: Path) -> S:
     """Read a YAML file into `model`.
 
@@ -103,10 +110,8 @@ def load_settings(model: type[S], path: Path) -> S:
     try:
         return model.model_validate(values or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         raise UsageError(
-            f"{path}: {key}: {first['msg']}. Received: {first['input']!r}.",
+            f"{path}: {first_fault(error)}. Received: {error.errors()[0]['input']!r}.",
             "The file of that name in configs/ documents every key.",
         ) from error
 

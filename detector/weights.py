@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from detector.config import ClassTable, Settings, class_table
+from detector.config import ClassTable, Settings, class_table, first_fault
 from detector.errors import WeightsError
 from detector.hashing import sha256_of
 from detector.resources import resource
@@ -113,9 +113,7 @@ def load_weights(source: str | Path | None = None) -> Weights:
     except OSError as error:
         raise WeightsError(f"{sidecar}: cannot be read ({error.strerror}).", _RESTORE) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
-        raise WeightsError(f"{sidecar}: {key}: {first['msg']}.", _RESTORE) from error
+        raise WeightsError(f"{sidecar}: {first_fault(error)}.", _RESTORE) from error
     if spec.name != sidecar.stem:
         raise WeightsError(f"{sidecar}: describes weights named {spec.name!r}.", "Give both the same name.")
     if unknown := set(spec.classes) - set(class_table().names):

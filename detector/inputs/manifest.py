@@ -1,11 +1,11 @@
 """The manifest: a CSV in which the user states what the files themselves do not say."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.csvfile import csv_rows
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared, parse_time
 
@@ -50,23 +50,8 @@ def load_manifest(path: Path, folders: Sequence[Path] = ()) -> Manifest:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [
-                (
-                    reader.line_num,
-                    {key: (value or "").strip() for key, value in row.items() if key in COLUMNS},
-                )
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"{path}: the manifest cannot be read ({error}).",
-            f"Give a UTF-8 CSV with the columns {','.join(COLUMNS)}.",
-        ) from error
+    cure = f"Give a UTF-8 CSV with the columns {','.join(COLUMNS)}."
+    header, rows = csv_rows(path, COLUMNS, "manifest", cure)
     if "path" not in header:
         raise UsageError(
             f"{path}: has no column `path` (found: {','.join(header) or 'nothing'}).",

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from detector.config import Settings
+from detector.config import Settings, first_fault
 from detector.counting.calibration import Model
 from detector.counting.inflation import FACILITIES_FOR_GUARANTEE, LEVELS, Nonconformity
 from detector.counting.interval import Calibration
@@ -186,9 +186,7 @@ def load_calibration(path: Path, weights_sha256: str) -> CalibrationFile:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}).", _REMAKE) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
-        raise WeightsError(f"{path}: {key}: {first['msg']}.", _REMAKE) from error
+        raise WeightsError(f"{path}: {first_fault(error)}.", _REMAKE) from error
     if stored.weights_sha256 != weights_sha256:
         raise WeightsError(
             f"{path}: describes weights {stored.weights_sha256[:12]}, the run used {weights_sha256[:12]}.",

@@ -1,6 +1,5 @@
 """Past counts made by eye, which serve as a facility's baseline."""
 
-import csv
 import math
 from collections.abc import Sequence
 from datetime import date
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from detector.csvfile import csv_rows
 from detector.errors import UsageError
 from detector.facilities import Facility
 
@@ -48,14 +48,7 @@ def load_history(path: Path, facilities: Sequence[Facility]) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k in COLUMNS}) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: the history cannot be read ({error}).", CURE) from error
+    header, rows = csv_rows(path, COLUMNS, "history", CURE)
     if missing := [name for name in COLUMNS[:3] if name not in header]:
         raise UsageError(f"{path}: has no column `{missing[0]}` (found: {','.join(header) or 'nothing'}).", CURE)
     return [(line, row) for line, row in rows if any(row.values())]
