@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from detector.errors import UsageError
 from detector.resources import resource
 
+IGNORE = "ignore"  # what a label means whose area is neither right nor wrong
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, and an unknown key is an error."""
@@ -27,13 +29,16 @@ class ClassTable(Settings):
     names: tuple[str, ...]
     groups: dict[str, tuple[str, ...]]
     families: dict[str, tuple[str, ...]]
-    xview: dict[int, str]
+    labels: dict[str, dict[str | int, str | None]]
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         used = {name for members in (*self.groups.values(), *self.families.values()) for name in members}
         if unknown := used - set(self.names):
             raise ValueError(f"groups and families name unknown classes: {sorted(unknown)}")
+        meant = {name for labels in self.labels.values() for name in labels.values() if name is not None}
+        if unknown := meant - {*self.names, IGNORE}:
+            raise ValueError(f"labels name unknown classes: {sorted(unknown)}")
         return self
 
     def family_of(self, name: str) -> int:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from detector.errors import UsageError
+from training.formats import Fault
+from training.formats.reading import Source
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif")
 BATCH = 64  # pictures
@@ -32,9 +34,9 @@ class Backgrounds:
         Raises:
             UsageError: the folder holds no pictures, or the GSD is no positive number.
         """
-        folder, _, stated = given.partition("@")
-        gsd_m = _gsd(given, stated) if stated else default_gsd_m
-        paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+        source = Source.parsed(given)
+        folder, gsd_m = source.path, source.gsd_m or default_gsd_m
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)}).", "Give a folder of backgrounds.")
         held_out = [_draw(path) < val_share for path in paths]
@@ -54,15 +56,21 @@ class Backgrounds:
         return hashed.hexdigest()
 
 
-def background_tiles(batch: Backgrounds, gsd_m: float, size_px: int) -> Iterator[NDArray[np.uint8]]:
+def background_tiles(
+    batch: Backgrounds, gsd_m: float, size_px: int, faults: list[Fault]
+) -> Iterator[NDArray[np.uint8]]:
     """Tiles (size, size, 3) at the model's GSD: large pictures are cut, small ones laid side by side, turned at random.
 
-    Each picture is used once; the last tile repeats some to be full.
+    Each picture is used once; the last tile repeats some to be full. Pictures that cannot be read go to `faults`.
     """
     rng = np.random.default_rng(int(batch.digest()[:8], 16))
     small: list[NDArray[np.uint8]] = []
     for path in batch.paths:
-        picture = _at_gsd(path, batch.gsd_m, gsd_m)
+        try:
+            picture = _at_gsd(path, batch.gsd_m, gsd_m)
+        except (OSError, Image.DecompressionBombError) as error:
+            faults.append(Fault(path, 0, f"cannot be read ({type(error).__name__}: {error})"))
+            continue
         height, width = picture.shape[:2]
         if min(height, width) < size_px:
             small.append(picture)
@@ -98,13 +106,3 @@ def _draw(path: Path) -> float:
     """A number in [0, 1) that depends on the picture's name only."""
     digest = hashlib.sha256(path.name.encode()).digest()
     return int.from_bytes(digest[:2], "big") / 0x10000
-
-
-def _gsd(given: str, stated: str) -> float:
-    try:
-        value = float(stated)
-    except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise UsageError(f"{given}: the GSD after @ must be a positive number.", "Write for example photos@0.25.")
-    return value

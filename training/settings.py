@@ -1,12 +1,13 @@
 """Settings of training, whose defaults are `configs/train.yaml`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from detector.config import Settings, load_settings
 from detector.resources import resource
+from training.classes import class_index
 
 
 class TileSettings(Settings):
@@ -19,7 +20,16 @@ class TileSettings(Settings):
     empty_share: float = Field(ge=0, lt=1)
     val_share: float = Field(gt=0, lt=1)
     background_gsd_m: float = Field(gt=0)
+    decoy_share: float = Field(default=0.0, ge=0, le=1)
+    balance: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     image_format: Literal["jpg", "png"]
+
+    @field_validator("balance")
+    @classmethod
+    def _classes_are_known(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name in shares:
+            class_index(name)
+        return shares
 
 
 class FitSettings(Settings):
@@ -34,8 +44,10 @@ class FitSettings(Settings):
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     warmup_epochs: float = Field(ge=0)
+    freeze: int = Field(default=0, ge=0)
     box: float = Field(ge=0)
     cls: float = Field(ge=0)
+    kind: float = Field(ge=0)
     dfl: float = Field(ge=0)
     angle: float = Field(ge=0)
     val_every: int = Field(ge=1)

@@ -1,20 +1,19 @@
 """From the truth of a scene to the labels of one tile: frames, cut boxes, what counts as visible. Pure arrays."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from detector.errors import InputRejected
 from detector.geometry import corners_from_xywhr, xywhr_from_corners
-from training.classes import class_index
+from training.formats import Annotations
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+UPRIGHT_WIDTH_M = 4.0
 
 _PROBES = np.stack(np.meshgrid(np.linspace(-0.45, 0.45, 9), np.linspace(-0.4, 0.4, 3)), axis=-1).reshape(-1, 2)
 
@@ -24,44 +23,44 @@ class Truth:
     """The objects of one scene.
 
     Attributes:
-        classes: network output numbers, N.
+        classes: network output numbers, N; `NO_CLASS` for areas to ignore that have none.
         corners_px: rectangles in scene pixels, N x 4 x 2.
         visible: share of each object that the picture shows, 0 to 1, N.
+        ignore: areas that are neither an object to learn nor ground, N.
     """
 
     classes: NDArray[np.int64]
     corners_px: Floats
     visible: Floats
+    ignore: Bools
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read `<stem>.truth.geojson`.
+    def of(cls, annotations: Annotations, gsd_xy_m: tuple[float, float]) -> Self:
+        """The truth that annotations of an image with that GSD give.
 
-        Raises:
-            InputRejected: the file is no such GeoJSON, or names an unknown class.
+        Upright boxes of unknown rotation are kept only where that rotation is hardly in doubt: the upright hull of a
+        vehicle some 3 m wide that stands askew is wider than `UPRIGHT_WIDTH_M`. Such a hull is no oriented label, nor
+        is it ground: its area is ignored.
         """
-        try:
-            features = json.loads(path.read_text())["features"]
-            rows = [feature["properties"] for feature in features]
-            return cls(
-                np.array([class_index(row["class"]) for row in rows], dtype=np.int64),
-                np.array([row["corners_px"] for row in rows], dtype=np.float64).reshape(-1, 4, 2),
-                np.array([row.get("visible", 1.0) for row in rows], dtype=np.float64),
-            )
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise InputRejected(
-                path,
-                f"is no truth file ({error})",
-                "Each feature needs the properties class and corners_px (8 numbers).",
-            ) from error
+        sides_m = np.ptp(annotations.corners_px, axis=1) * gsd_xy_m
+        unsure = annotations.axis_aligned & (sides_m.min(axis=1, initial=np.inf) > UPRIGHT_WIDTH_M)
+        ignore = annotations.ignore | unsure
+        return cls(annotations.classes, annotations.corners_px, annotations.visible, ignore)
 
 
 @dataclass(frozen=True)
 class TileLabels:
-    """Labels of one tile: class numbers, N, and rectangles in tile pixels, N x 4 x 2."""
+    """What is known of one tile.
 
-    classes: NDArray[np.int64]
-    corners: Floats
+    Attributes:
+        classes: class numbers of the objects to learn, N.
+        corners: their rectangles in tile pixels, N x 4 x 2.
+        ignored: rectangles that must teach neither object nor ground, in tile pixels, M x 4 x 2.
+    """
+
+    classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    corners: Floats = field(default_factory=lambda: np.zeros((0, 4, 2)))
+    ignored: Floats = field(default_factory=lambda: np.zeros((0, 4, 2)))
 
     def as_text(self, size_px: int) -> str:
         """Lines `class x1 y1 x2 y2 x3 y3 x4 y4` with coordinates divided by the tile's edge."""
@@ -126,16 +125,19 @@ def labels_of_tile(
 ) -> TileLabels:
     """The labels of the tile at `origin` (x0, y0) in model pixels, whose validity mask is `valid` (size x size).
 
-    Kept are objects of which at least `min_inside` lies in the tile and at least `min_visible` can be seen there.
+    Labels are objects of which at least `min_inside` lies in the tile and at least `min_visible` can be seen there. To
+    be ignored are areas that the truth says so of, and objects of which enough lies in the tile but too little can be
+    seen; what the tile's edge leaves of an object, if less than `min_inside`, is small enough to pass as ground.
     """
     size = valid.shape[0]
     corners = corners_model - origin
     near = (corners.max(axis=1) > 0).all(axis=1) & (corners.min(axis=1) < size).all(axis=1)
-    near &= truth.visible >= min_visible
     kept, shares = clip_rectangles(corners[near], size)
     seen = truth.visible[near] * valid_shares(kept, valid)
-    good = (shares >= min_inside) & (seen >= min_visible)
-    return TileLabels(truth.classes[near][good], kept[good])
+    ignore, inside, clear = truth.ignore[near], shares >= min_inside, seen >= min_visible
+    learnt = ~ignore & inside & clear
+    hidden = ~ignore & inside & ~clear & (seen > 0)
+    return TileLabels(truth.classes[near][learnt], kept[learnt], kept[(ignore & (shares > 0)) | hidden])
 
 
 def tile_origins(length: int, size: int, overlap: int) -> list[int]:

@@ -1,26 +1,26 @@
 """Scenes with truth become tiles with labels: the maths of one tile, and the folder as a whole."""
 
-import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import shapely
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from rasterio.transform import Affine
 
-from detector.errors import InputRejected, UsageError
+from detector.errors import UsageError
 from detector.geometry import corners_from_xywhr, xywhr_from_corners
+from tests.tile_scenes import small_config, write_scene
 from training.backgrounds import Backgrounds, background_tiles
-from training.classes import class_index, class_names, class_of_xview
-from training.dataset import build, split_facilities
-from training.settings import TrainConfig, train_config
+from training.classes import class_index, class_names
+from training.dataset import build
+from training.datasets.split import split_facilities
+from training.formats import Annotations
 from training.tiles import Truth, clip_rectangles, labels_of_tile, tile_origins, to_model
 
 Floats = NDArray[np.float64]
@@ -39,46 +39,9 @@ rectangles = st.lists(
 )
 
 
-def small_config(**changes: object) -> TrainConfig:
-    base = train_config().model_dump()
-    base |= {"tile_px": 64, "cut_px": None}
-    base["tiles"] |= {"overlap_px": 24, "val_share": 0.3, "image_format": "png", **changes}
-    return TrainConfig.model_validate(base)
-
-
-def truth_of(*boxes: tuple[float, ...], visible: float = 1.0) -> Truth:
-    corners = corners_from_xywhr(np.array(boxes))
-    return Truth(np.zeros(len(boxes), np.int64), corners, np.full(len(boxes), visible))
-
-
-def write_scene(folder: Path, stem: str, *, gsd_m: float = 0.30, edge_px: int = 160) -> None:
-    """Dark noise with bright rectangles, and their truth."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(sum(stem.encode()))
-    image = rng.integers(20, 60, (edge_px, edge_px, 3), dtype=np.uint8)
-    boxes = np.column_stack(
-        [rng.uniform(30, edge_px - 30, (6, 2)), np.full(6, 40.0), np.full(6, 9.0), rng.uniform(0, 3, 6)]
-    )
-    corners = corners_from_xywhr(boxes)
-    y, x = np.mgrid[:edge_px, :edge_px] + 0.5
-    for polygon in shapely.polygons(corners):
-        image[shapely.contains_xy(polygon, x, y)] = 220
-    place = Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000)
-    with rasterio.open(
-        folder / f"{stem}.tif", "w", driver="GTiff", width=edge_px, height=edge_px, count=3, dtype="uint8",
-        crs="EPSG:32633", transform=place, photometric="rgb",
-    ) as file:  # fmt: skip
-        file.write(np.moveaxis(image, -1, 0))
-    features = [
-        {
-            "type": "Feature",
-            "geometry": None,
-            "properties": {"class": name, "visible": 1.0, "corners_px": list(box.ravel())},
-        }
-        for name, box in zip(["railcar", "container"] * 3, corners, strict=True)
-    ]
-    content = {"type": "FeatureCollection", "features": features}
-    (folder / f"{stem}.truth.geojson").write_text(json.dumps(content))
+def truth_of(*boxes: tuple[float, ...], visible: float = 1.0, ignore: bool = False) -> Truth:
+    corners, n = corners_from_xywhr(np.array(boxes)), len(boxes)
+    return Truth(np.zeros(n, np.int64), corners, np.full(n, visible), np.full(n, ignore))
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +113,26 @@ class TestLabels:
         assert self.keep(truth_of((30, 30, 20, 8, 0)), half) == 0  # 4 of 20 px valid
         assert self.keep(truth_of((22, 30, 20, 8, 0)), half) == 1
 
+    def ignored(self, truth: Truth, valid: NDArray[np.bool_] | None = None) -> int:
+        seen = self.valid if valid is None else valid
+        return len(labels_of_tile(truth, truth.corners_px, (0, 0), seen, min_visible=0.4, min_inside=0.35).ignored)
+
+    def test_what_is_hidden_is_ignored_and_not_taught_as_ground(self) -> None:
+        assert self.ignored(truth_of((30, 30, 20, 8, 0), visible=0.41)) == 0
+        assert self.ignored(truth_of((30, 30, 20, 8, 0), visible=0.39)) == 1
+        assert self.ignored(truth_of((30, 30, 20, 8, 0), visible=0.0)) == 0  # nothing of it can be seen
+
+    def test_the_rest_of_a_car_cut_by_the_tile_is_ground(self) -> None:
+        assert self.ignored(truth_of((64 + 7.0, 30, 40, 8, 0))) == 0
+        assert self.ignored(truth_of((64 + 7.0, 30, 40, 8, 0), visible=0.3)) == 0
+
+    def test_areas_to_ignore_are_ignored_however_little_of_them_is_inside(self) -> None:
+        truth = truth_of((64 + 19.0, 30, 40, 8, 0), ignore=True)
+        assert (self.keep(truth), self.ignored(truth)) == (0, 1)
+        assert self.ignored(truth_of((64 + 21.0, 30, 40, 8, 0), ignore=True)) == 0
+
     def test_a_scene_without_objects_gives_no_labels(self) -> None:
-        assert self.keep(Truth(np.zeros(0, np.int64), np.zeros((0, 4, 2)), np.zeros(0))) == 0
+        assert self.keep(truth_of()) == 0
 
     def test_text_is_class_and_normalised_corners(self) -> None:
         truth = truth_of((132, 130, 20, 8, 0))
@@ -178,23 +159,29 @@ class TestLabels:
         assert model == pytest.approx((40 / 0.3, 30 / 0.3, 50, 10, angle), abs=1e-6)
 
 
-class TestTruthFile:
-    def test_an_unknown_class_is_named(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.truth.geojson"
-        path.write_text('{"features": [{"properties": {"class": "tram", "corners_px": [0,0,1,0,1,1,0,1]}}]}')
-        with pytest.raises(InputRejected, match="tram"):
-            Truth.read(path)
-
-    def test_no_geojson(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.truth.geojson"
-        path.write_text("nothing")
-        with pytest.raises(InputRejected, match="no truth file"):
-            Truth.read(path)
+class TestUprightHulls:
+    def test_are_labels_only_where_their_width_leaves_no_doubt(self) -> None:
+        corners = corners_from_xywhr(np.array([(50, 50, 50, 10, 0), (50, 50, 40, 20, 0), (50, 50, 10, 50, 0)]))
+        upright = Annotations(
+            image=Path("a.tif"),
+            size_px=(100, 100),
+            gsd_m=0.3,
+            source=Path("a.json"),
+            classes=np.zeros(3, np.int64),
+            corners_px=corners,
+            visible=np.ones(3),
+            ignore=np.zeros(3, bool),
+            axis_aligned=np.ones(3, bool),
+            line=np.arange(3),
+        )
+        assert Truth.of(upright, (0.3, 0.3)).ignore.tolist() == [False, True, False]  # 3 m, 6 m and 3 m wide
+        sure = replace(upright, axis_aligned=np.zeros(3, bool))
+        assert not Truth.of(sure, (0.3, 0.3)).ignore.any()
 
 
 class TestBuild:
     def test_labels_lie_on_the_objects(self, scenes: Path, tmp_path: Path) -> None:
-        manifest = build(small_config(), [scenes], tmp_path / "yolo", processes=1)
+        manifest = build(small_config(), [str(scenes)], tmp_path / "yolo", processes=1)
         assert manifest["counts"]["train"]["railcar"] > 0
         checked = 0
         for split in ("train", "val"):
@@ -213,7 +200,7 @@ class TestBuild:
         assert tuple(listing["names"].values()) == class_names()
 
     def test_facilities_are_wholly_in_one_split(self, scenes: Path, tmp_path: Path) -> None:
-        manifest = build(small_config(), [scenes], tmp_path / "yolo", processes=1)
+        manifest = build(small_config(), [str(scenes)], tmp_path / "yolo", processes=1)
         facilities = manifest["facilities"]
         assert sorted(facilities["train"] + facilities["val"]) == ["north", "south", "west-yard"]
         assert facilities["val"]
@@ -222,29 +209,29 @@ class TestBuild:
             assert {path.stem.split("_")[0] for path in files} <= set(facilities[split])
 
     def test_empty_tiles_are_a_bounded_share(self, scenes: Path, tmp_path: Path) -> None:
-        counts = build(small_config(empty_share=0.2), [scenes], tmp_path / "yolo", processes=1)["counts"]
+        counts = build(small_config(empty_share=0.2), [str(scenes)], tmp_path / "yolo", processes=1)["counts"]
         tiles = sum(counted["tiles"] for counted in counts.values())
         empty = sum(counted["(empty tiles)"] for counted in counts.values())
         assert 0 < empty <= 0.2 * tiles + 4  # at least one is kept of each of the four scenes
 
     def test_going_on_gives_the_same_and_keeps_what_is_finished(self, scenes: Path, tmp_path: Path) -> None:
         out = tmp_path / "yolo"
-        first = build(small_config(), [scenes], out, processes=1)
+        first = build(small_config(), [str(scenes)], out, processes=1)
         labels = labels_in(out)
         times = {path: path.stat().st_mtime_ns for path in (out / "images").rglob("*.png")}
         broken = sorted((out / "parts").iterdir())[0]
         scene = broken.stem
         broken.unlink()
-        assert build(small_config(), [scenes], out, processes=2) == first
+        assert build(small_config(), [str(scenes)], out, processes=2) == first
         assert labels_in(out) == labels
         again = {path: path.stat().st_mtime_ns for path in (out / "images").rglob("*.png")}
         assert all((again[path] == time) != path.stem.startswith(scene) for path, time in times.items())
 
     def test_other_settings_leave_no_old_tiles(self, scenes: Path, tmp_path: Path) -> None:
         out = tmp_path / "yolo"
-        build(small_config(), [scenes], out, processes=1)
+        build(small_config(), [str(scenes)], out, processes=1)
         (out / "labels" / "train.cache").write_text("sizes only")
-        manifest = build(small_config(overlap_px=8, image_format="jpg"), [scenes], out, processes=1)
+        manifest = build(small_config(overlap_px=8, image_format="jpg"), [str(scenes)], out, processes=1)
         kept = {name for source in manifest["sources"] for name in source["tiles"]}
         assert {path.stem for path in (out / "images").rglob("*.*")} == kept
         assert {path.suffix for path in (out / "images").rglob("*.*")} == {".jpg"}
@@ -253,12 +240,12 @@ class TestBuild:
     def test_refuses_a_folder_that_it_did_not_make(self, scenes: Path, tmp_path: Path) -> None:
         (tmp_path / "precious.txt").write_text("keep")
         with pytest.raises(UsageError, match="was not made by this command"):
-            build(small_config(), [scenes], tmp_path, processes=1)
+            build(small_config(), [str(scenes)], tmp_path, processes=1)
 
     def test_says_when_nothing_has_truth(self, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
-        with pytest.raises(UsageError, match="no scene with a truth file"):
-            build(small_config(), [tmp_path / "in"], tmp_path / "yolo", processes=1)
+        with pytest.raises(UsageError, match="holds no annotations"):
+            build(small_config(), [str(tmp_path / "in")], tmp_path / "yolo", processes=1)
 
     def test_one_facility_cannot_be_split(self) -> None:
         with pytest.raises(UsageError, match="only one facility"):
@@ -284,18 +271,18 @@ class TestBackgrounds:
     def test_small_pictures_are_brought_to_the_gsd_and_laid_side_by_side(self, photos: Path) -> None:
         batches = Backgrounds.batches(f"{photos}@0.45", 0.30, 0.3)
         pictures = sum(len(batch.paths) for batch in batches)
-        tiles = [tile for batch in batches for tile in background_tiles(batch, 0.30, 64)]
+        tiles = [tile for batch in batches for tile in background_tiles(batch, 0.30, 64, [])]
         assert pictures == 12
         assert {tile.shape for tile in tiles} == {(64, 64, 3)}
         assert len(tiles) == sum(int(np.ceil(len(batch.paths) / 4)) for batch in batches)  # 60 px each: 2 x 2 a tile
 
     def test_large_pictures_are_cut(self, photos: Path) -> None:
         batch = Backgrounds(tuple(sorted(photos.iterdir())[:1]), 0.30, "train")
-        assert len(list(background_tiles(batch, 0.30, 16))) == 4
+        assert len(list(background_tiles(batch, 0.30, 16, []))) == 4
 
     def test_become_tiles_without_labels(self, photos: Path, scenes: Path, tmp_path: Path) -> None:
         out = tmp_path / "yolo"
-        manifest = build(small_config(), [scenes], out, [f"{photos}@0.30"], processes=1)
+        manifest = build(small_config(), [str(scenes)], out, [f"{photos}@0.30"], processes=1)
         files = [path for path in (out / "labels").rglob("background-*.txt")]
         assert files
         assert all(path.read_text() == "" for path in files)
@@ -315,8 +302,3 @@ class TestClasses:
     def test_an_unknown_name_is_echoed(self) -> None:
         with pytest.raises(ValueError, match="'tram'"):
             class_index("tram")
-
-    def test_xview(self) -> None:
-        assert class_of_xview(38) == "locomotive"
-        assert class_of_xview(89) == "ignore"
-        assert class_of_xview(73) is None

@@ -1,0 +1,132 @@
+"""Which annotated scenes the sources hold, and what of them cannot be used."""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from detector.errors import InputRejected, UsageError
+from detector.hashing import sha256_of
+from detector.inputs.acquisition import Declared
+from detector.inputs.probe import check_pixels, measure, read_header
+from detector.scene import Scene
+from training.formats import Annotations, Fault, read
+from training.tiles import Truth
+
+GSD_LIMITS_M = (0.05, 0.75)
+"""Finer than what the detector takes may be learnt from, since it is averaged down; coarser may not."""
+
+READERS = 4  # files looked at at the same time: mostly waiting for the disk
+_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # when it was taken plays no part in training
+_DATE = re.compile(r"[_-]?(19|20)\d{2}-?\d{2}-?\d{2}.*$")
+
+
+@dataclass(frozen=True)
+class AnnotatedScene:
+    """One scene, its truth, the facility it shows, and the source as it was given."""
+
+    scene: Scene
+    truth: Truth
+    facility: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All scenes that can be used, in the order of the sources, and what is wrong in these."""
+
+    scenes: tuple[AnnotatedScene, ...]
+    faults: tuple[Fault, ...]
+
+
+def gather(sources: Sequence[str], labels: Path | None = None) -> Gathered:
+    """The annotated scenes of all sources.
+
+    Args:
+        sources: as `training.formats.read` takes them: PATH or FORMAT:PATH, and @GSD_M behind where images do not say
+            it; a folder of rendered scenes among them.
+        labels: YAML of what their labels mean, before configs/classes.yaml.
+
+    Raises:
+        UsageError: a source does not exist or is of no known format, or none holds a scene that can be used.
+    """
+    scenes: dict[str, AnnotatedScene] = {}
+    faults: list[Fault] = []
+    for given in sources:
+        annotations, wrong = read(given, labels=labels)
+        faults += wrong
+        for found in _scenes(annotations, given):
+            if isinstance(found, Fault):
+                faults.append(found)
+            elif (twin := scenes.setdefault(found.scene.sha256, found)) is not found:
+                image, first = found.scene.paths[0], twin.scene.paths[0]
+                faults.append(Fault(image, 0, f"is a copy of {first}, which is used: left out"))
+    if not scenes:
+        first_fault = f" First of {len(faults)} faults: {faults[0]}." if faults else ""
+        raise UsageError(
+            f"{', '.join(sources)}: hold no annotated scene that can be used.{first_fault}",
+            "Give annotated images, or render some with `python -m training.synth`.",
+        )
+    return Gathered(tuple(scenes.values()), tuple(faults))
+
+
+def open_scene(path: Path, gsd_m: float | None) -> Scene:
+    """One image as a scene; unlike for counting, neither its date nor its facility need be known.
+
+    Args:
+        path: the image.
+        gsd_m: its GSD, needed where it has no georeference.
+
+    Raises:
+        InputRejected: it cannot be read, or its GSD is unknown or out of range.
+    """
+    header = read_header(path)
+    if header.crs is None and gsd_m is None:
+        raise InputRejected(path, f"{header.unplaced} and its GSD is not known", "Give the source as PATH@GSD_M.")
+    stated = () if gsd_m is None else (Declared("manifest", "the source", gsd_m=gsd_m),)
+    size = measure(header, stated, GSD_LIMITS_M)
+    check_pixels(header)
+    digest = sha256_of(path)
+    return Scene(
+        scene_id=f"{path.stem}-{digest[:8]}",
+        paths=(path,),
+        offsets_px=((0, 0),),
+        sizes_px=((header.width, header.height),),
+        acquired=_UNDATED,
+        acquired_source="none",
+        sensor=None,
+        width=header.width,
+        height=header.height,
+        bands=header.bands,
+        n_bands=header.n_bands,
+        dtype=header.dtype,
+        crs=header.crs,
+        transform=header.transform,
+        gsd_x_m=size.gsd_x_m,
+        gsd_y_m=size.gsd_y_m,
+        cloud_cover=None,
+        facility_id=None,
+        size_bytes=path.stat().st_size,
+        sha256=digest,
+    )
+
+
+def facility_of(image: Path) -> str:
+    """The facility that an image shows: its file name without the date."""
+    return _DATE.sub("", image.stem) or image.stem
+
+
+def _scenes(annotations: Sequence[Annotations], given: str) -> Iterator[AnnotatedScene | Fault]:
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(partial(_scene, given=given), annotations)
+
+
+def _scene(found: Annotations, given: str) -> AnnotatedScene | Fault:
+    try:
+        scene = open_scene(found.image, found.gsd_m)
+    except InputRejected as error:
+        return Fault(error.path, 0, f"{error.reason}: left out. {error.cure}")
+    return AnnotatedScene(scene, Truth.of(found, (scene.gsd_x_m, scene.gsd_y_m)), facility_of(found.image), given)

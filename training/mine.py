@@ -1,0 +1,247 @@
+"""`python -m training.mine`: tiles without objects on which a detector is wrong come more often. Imports no torch."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ValidationError
+
+from detector.backends import open_backend
+from detector.config import class_table, detect_config, first_fault
+from detector.errors import RailcarsError, UsageError
+from detector.raster import PAD
+from detector.weights import Weights, load_weights
+from training.dataset import LISTED, TOLERANCE
+from training.datasets.balance import MOST
+from training.datasets.cut import sha256, write_whole
+from training.datasets.mining import FalseAlarms, false_alarms, judged_ha, with_hardest
+
+STRIDE = 32
+_MAKE = "Make it with `python -m training.dataset`."
+_AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
+
+
+class _Source(BaseModel):
+    split: str
+    tiles: dict[str, str]
+
+
+class _Settings(BaseModel):
+    image_format: str
+
+
+class _Mined(BaseModel):
+    digest_before: str
+
+
+class _Manifest(BaseModel):
+    """What mining needs of manifest.json."""
+
+    digest: str
+    gsd_m: float
+    tile_px: int
+    settings: _Settings
+    repeated: dict[str, int]
+    sources: tuple[_Source, ...]
+    mined: _Mined | None = None
+
+    @property
+    def times(self) -> dict[str, int]:
+        """How often each training tile is listed without mining, by name."""
+        tiles = sorted(tile for source in self.sources if source.split == "train" for tile in source.tiles)
+        return {tile: self.repeated.get(tile, 1) for tile in tiles}
+
+    @property
+    def digest_before(self) -> str:
+        """Digest of the data set without mining."""
+        return self.mined.digest_before if self.mined else self.digest
+
+
+def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
+    """Repeat the hardest tiles without objects in train.txt, in place of what was mined before.
+
+    Law: the content of `data` depends on what `training.dataset` has made, the weights and the share only.
+
+    Args:
+        data: YOLO folder made by `training.dataset`.
+        weights: of the detector that looks for false alarms.
+        share: of train.txt that the repeated tiles shall make up.
+
+    Returns:
+        What the manifest then says under `mined`.
+
+    Raises:
+        UsageError: `data` is not whole or has nothing to mine, its GSD is not that of the weights, or the share is
+            not between 0 and 1.
+        WeightsError: the network does not fit its description.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"The share must lie between 0 and 1. Received: {share}.", "Begin with 0.15.")
+    listing, content = _listing(data / "data.yaml"), _content(data / "manifest.json")
+    manifest = _checked(content, data / "manifest.json", weights)
+    times = manifest.times
+    empty = [tile for tile in times if not _read(data / "labels" / "train" / f"{tile}.txt").strip()]
+    if not empty:
+        raise UsageError(
+            f"{data}: all {len(times)} training tiles show objects.",
+            "Cut the scenes again with --backgrounds FOLDER, pictures without objects.",
+        )
+    alarms = _judged(data, empty, manifest, weights)
+    listed = with_hardest(times, {tile: found.hardness for tile, found in alarms.items()}, share)
+    mined = {
+        "weights": weights.spec.name,
+        "sha256": weights.digest,
+        "share": share,
+        **_figures(alarms, judged_ha(manifest.tile_px, manifest.gsd_m)),
+        "lines": sum(listed.values()),
+        "repeated": {tile: count for tile, count in listed.items() if count > times[tile]},
+        "digest_before": manifest.digest_before,
+    }
+    suffix = manifest.settings.image_format
+    lines = [f"./images/train/{tile}.{suffix}\n" * count for tile, count in listed.items()]
+    write_whole(data / LISTED, "".join(lines).encode())
+    write_whole(data / "data.yaml", yaml.safe_dump(listing | {"train": LISTED}, sort_keys=False).encode())
+    digest = sha256(json.dumps([manifest.digest_before, mined["repeated"]], sort_keys=True).encode())
+    write_whole(data / "manifest.json", json.dumps(content | {"digest": digest, "mined": mined}, indent=1).encode())
+    return mined
+
+
+def _figures(alarms: Mapping[str, FalseAlarms], tile_ha: float) -> dict[str, Any]:
+    """What was found on tiles of which `tile_ha` each was judged."""
+    rail_vehicles = sum(found.rail_vehicles for found in alarms.values())
+    return {
+        "empty_tiles": len(alarms),
+        "with_false_alarms": sum(found.hardness > 0 for found in alarms.values()),
+        "judged_ha": round(len(alarms) * tile_ha, 2),
+        "false_rail_vehicles": rail_vehicles,
+        "false_rail_vehicles_per_10_ha": round(10 * rail_vehicles / (len(alarms) * tile_ha), 3),
+    }
+
+
+def _judged(data: Path, tiles: Sequence[str], manifest: _Manifest, weights: Weights) -> dict[str, FalseAlarms]:
+    """What the detector reports on each tile, by name."""
+    edge_px = math.ceil(manifest.tile_px / STRIDE) * STRIDE  # what the network sees, no more than is in the tile
+    fitting = Weights(weights.spec.model_copy(update={"imgsz": edge_px}), weights.folder)
+    settings, table = detect_config(), class_table()
+    backend = open_backend(fitting, settings)
+    alarms = {}
+    for number, (tile, raw) in enumerate(backend.stream(_images(data, tiles, manifest, edge_px)), start=1):
+        alarms[tile] = false_alarms(raw, fitting.spec, table, tile_px=manifest.tile_px, merge_ios=settings.merge_ios)
+        if number % 250 == 0:
+            typer.echo(f"{number}/{len(tiles)} tiles without objects")
+    return {tile: alarms[tile] for tile in tiles}
+
+
+def _images(
+    data: Path, tiles: Sequence[str], manifest: _Manifest, edge_px: int
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The pictures of tiles, padded to `edge_px` as detection pads the ends of scenes."""
+    shape = (manifest.tile_px, manifest.tile_px, 3)
+    for tile in tiles:
+        path = data / "images" / "train" / f"{tile}.{manifest.settings.image_format}"
+        try:
+            with Image.open(path) as picture:
+                image = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
+        if image.shape != shape:
+            raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, not {shape[1]} x {shape[0]}.", _AGAIN)
+        padded = np.full((edge_px, edge_px, 3), PAD, dtype=np.uint8)
+        padded[: shape[0], : shape[1]] = image
+        yield tile, padded
+
+
+def _checked(content: dict[str, Any], path: Path, weights: Weights) -> _Manifest:
+    """The manifest, if tiles and weights go together and a part of each tile can be judged."""
+    try:
+        manifest = _Manifest.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_fault(error)}.", _AGAIN) from error
+    spec = weights.spec
+    if not math.isclose(spec.gsd_m, manifest.gsd_m):
+        raise UsageError(
+            f"{path}: the tiles have {manifest.gsd_m} m per pixel, but {spec.name} takes {spec.gsd_m} m.",
+            f"Give weights of {manifest.gsd_m} m, or cut the scenes again with `gsd_m: {spec.gsd_m}` in the settings.",
+        )
+    if judged_ha(manifest.tile_px, manifest.gsd_m) == 0:
+        raise UsageError(
+            f"{path}: tiles of {manifest.tile_px} px are too small to be judged.",
+            "Cut the scenes again with a larger cut_px.",
+        )
+    return manifest
+
+
+def _listing(path: Path) -> dict[str, Any]:
+    """The content of data.yaml."""
+    try:
+        listing = yaml.safe_load(_read(path, _MAKE))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not YAML ({error}).", _AGAIN) from error
+    if not isinstance(listing, dict):
+        raise UsageError(f"{path}: holds {listing!r} in place of keys.", _AGAIN)
+    return listing
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The content of manifest.json, not yet checked."""
+    try:
+        content: dict[str, Any] = json.loads(_read(path, _MAKE))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: is not JSON ({error}).", _AGAIN) from error
+    return content
+
+
+def _read(path: Path, cure: str = _AGAIN) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).", cure) from error
+
+
+def _summary(mined: dict[str, Any], threshold: float) -> Iterator[str]:
+    yield (
+        f"{mined['with_false_alarms']} of {mined['empty_tiles']} training tiles without objects show false alarms "
+        f"of {mined['weights']} (score from {threshold:g})"
+    )
+    yield (
+        f"false rail vehicles: {mined['false_rail_vehicles']} on {mined['judged_ha']} ha, "
+        f"{mined['false_rail_vehicles_per_10_ha']} per 10 ha"
+    )
+    reached = sum(mined["repeated"].values()) / mined["lines"]
+    limit = f"; no tile is listed more than {MOST:g} times" if reached < mined["share"] - TOLERANCE else ""
+    yield (
+        f"{len(mined['repeated'])} tiles are repeated: {reached:.1%} of the {mined['lines']} lines of {LISTED}, "
+        f"{mined['share']:.1%} wanted{limit}"
+    )
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="YOLO folder made by training.dataset.")] = Path("data/yolo"),
+    weights: Annotated[
+        str | None, typer.Option(help="weights/NAME.json, or the name of shipped weights; by default the shipped.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Share of the training list that the hardest tiles make up.")] = 0.15,
+) -> None:
+    """Repeat the tiles without objects on which a detector is wrong most; the next call replaces this one's choice.
+
+    Example: python -m training.mine --data data/yolo --weights weights/railcars-n.json
+    """
+    try:
+        loaded = load_weights(weights)
+        mined = mine(data, loaded, share)
+    except RailcarsError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    for line in _summary(mined, loaded.spec.operating_threshold):
+        typer.echo(line)
+
+
+if __name__ == "__main__":
+    typer.run(main)
