@@ -16,29 +16,30 @@ from ultralytics.data.augment import Compose, RandomPerspective
 Image = NDArray[np.uint8]
 
 
-class HalfResolution(A.ImageOnlyTransform):
-    """The same ground through a coarser sensor: reduced by a factor, brought back, sometimes sharpened.
+class CoarserSensor(A.ImageOnlyTransform):
+    """The same ground through a coarser or a sharpened sensor: reduced by a factor, brought back, often sharpened.
 
     Args:
-        reduction: range of the factor.
+        reduction: range of the factor; 1 leaves the resolution as it is.
         sharpen: probability that the delivered product was sharpened.
         p: probability of the change.
     """
 
-    def __init__(self, reduction: tuple[float, float] = (1.3, 2.2), sharpen: float = 0.5, p: float = 0.5) -> None:
+    def __init__(self, reduction: tuple[float, float] = (1.0, 2.5), sharpen: float = 0.6, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.reduction = reduction
         self.sharpen = sharpen
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the factor and the strength of the sharpening."""
+        """Draw the factor, and strength and width of the sharpening."""
         sharp = self.py_random.random() < self.sharpen
         return {
             "factor": self.py_random.uniform(*self.reduction),
-            "gain": self.py_random.uniform(0.4, 1.2) if sharp else 0.0,
+            "gain": self.py_random.uniform(0.3, 1.4) if sharp else 0.0,
+            "sigma": self.py_random.uniform(0.7, 1.8),
         }
 
-    def apply(self, img: Image, factor: float = 1.0, gain: float = 0.0, **_: object) -> Image:
+    def apply(self, img: Image, factor: float = 1.0, gain: float = 0.0, sigma: float = 1.0, **_: object) -> Image:
         """Apply to an image H x W x 3."""
         height, width = img.shape[:2]
         small = (max(1, round(width / factor)), max(1, round(height / factor)))
@@ -46,7 +47,7 @@ class HalfResolution(A.ImageOnlyTransform):
             cv2.resize(img, small, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC
         )
         if gain:
-            back = cv2.addWeighted(back, 1 + gain, cv2.GaussianBlur(back, (0, 0), 1.5), -gain, 0)
+            back = cv2.addWeighted(back, 1 + gain, cv2.GaussianBlur(back, (0, 0), sigma), -gain, 0)
         return np.asarray(back, dtype=np.uint8)
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
@@ -174,8 +175,9 @@ def pixel_transforms(strength: float = 1.0) -> list[A.BasicTransform | A.BaseCom
         A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=30, val_shift_limit=10, p=0.3 * strength),
         A.ToGray(p=0.18 * strength),
         Haze(p=0.15 * strength),
-        HalfResolution(p=0.35 * strength),
-        A.GaussNoise(std_range=(0.01, 0.05), noise_scale_factor=0.5, p=0.2 * strength),
+        CoarserSensor(p=0.55 * strength),
+        A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=1.0, p=0.15 * strength),
+        A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=0.2 * strength),
         SoftPatch(p=0.15 * strength),
         A.ImageCompression(quality_range=(35, 95), p=0.3 * strength),
     ]

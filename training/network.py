@@ -15,6 +15,7 @@ from ultralytics.nn.tasks import OBBModel
 from ultralytics.utils.loss import v8OBBLoss
 
 from training.assigner import FastRotatedAssigner
+from training.objective import ScoreAndKindLoss
 
 RawMaps = dict[str, Any]  # "boxes", "scores" (logits), "angle" (radians), "feats"
 
@@ -49,6 +50,7 @@ class OrientedBoxNetwork(OBBModel):
     """
 
     precision: torch.dtype | None = None
+    kind_gain: float = 0.0
 
     def __init__(self, architecture: str | dict[str, Any], classes: int) -> None:
         super().__init__(architecture, ch=3, nc=classes, verbose=False)
@@ -61,9 +63,10 @@ class OrientedBoxNetwork(OBBModel):
         self.precision = mixed_dtype(device)
 
     def init_criterion(self) -> v8OBBLoss:
-        """The stock loss with the faster assigner."""
+        """The stock loss with the faster assigner, and with `kind_gain` on telling the classes apart."""
         criterion = v8OBBLoss(self)
         criterion.assigner.__class__ = FastRotatedAssigner
+        criterion.bce = ScoreAndKindLoss(self.kind_gain)
         return criterion
 
     def _predict_once(

@@ -1,6 +1,8 @@
 """`python -m training.train`: fit the detector to a folder of tiles."""
 
 import json
+import os
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +13,16 @@ import yaml
 
 from detector.errors import RailcarsError, UsageError
 from training.classes import class_names
+from training.launch import is_worker, launch
 from training.offline import go_offline
+from training.run_page import write_page
 from training.settings import TrainConfig, train_config
 
 if TYPE_CHECKING:
     from training.trainer import RailcarTrainer
 
 MAX_DETECTIONS = 1000  # per tile, in the looks during training only
+ENDLESS = 1_000_000  # epochs, where hours end the run
 
 
 def train(
@@ -28,38 +33,48 @@ def train(
     Args:
         config: settings.
         data: folder made by `training.dataset`, or any YOLO folder of oriented boxes with our classes.
-        out: run folder: weights/last.pt and best.pt, results.csv, progress.json, config.json.
-        device: "auto", "cpu", or the number of a CUDA device.
-        resume: go on from `out`/weights/last.pt; starts anew where there is none.
-        start: safetensors to begin from.
+        out: run folder: index.html, weights/best.pt, last.pt and step.pt, results.csv, progress.json, config.json.
+        device: "auto", "cpu", or the number of a CUDA device; several, as "0,1", in processes of `training.launch`.
+        resume: go on from the step in `out`/weights/step.pt; starts anew where there is no training at all.
+        start: weights to begin from: safetensors, a checkpoint, or a name that Ultralytics publishes.
 
     Returns:
         The best checkpoint.
 
     Raises:
-        UsageError: `data` is no such folder or has other classes, or the run in `out` is finished.
+        UsageError: `data` is no such folder or has other classes, the run in `out` is finished or cannot be resumed,
+            or there are no such weights to begin from.
     """
     tiles = _checked_tiles(data)
     out.mkdir(parents=True, exist_ok=True)
-    go_offline(out / "ultralytics")
+    rank = os.environ.get("RANK", "0")
+    go_offline(out / "ultralytics" / rank if is_worker() else out / "ultralytics")
     import torch  # noqa: PLC0415 - after the environment is set
 
     from training.trainer import RailcarTrainer  # noqa: PLC0415
 
     device = ("0" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    last = out / "weights" / "last.pt"
-    going_on = resume and last.exists()
-    report = Progress(out, going_on)
-    overrides = ultralytics_arguments(config, tiles, out, device)
-    if going_on:
-        overrides |= {"resume": str(last), "time": _hours_left(config, report.spent_s)}
-    out.joinpath("config.json").write_text(config.model_dump_json(indent=1))
-    _note_data(data, out)
+    begun, last = (out / "weights" / name for name in ("step.pt", "last.pt"))
+    report = Progress(out, resume and last.exists())
+    if report.going_on:
+        _check_budget(config, report.spent_s)
+        start = _start_without_step(config, last) if not begun.exists() else start
+    if rank == "0":
+        out.joinpath("config.json").write_text(config.model_dump_json(indent=1))
+        _note_data(data, out)
     trainer = RailcarTrainer(
-        config, overrides, start=start, spent_s=report.spent_s, on_batch=report.batch, on_epoch=report.epoch
+        config,
+        ultralytics_arguments(config, tiles, out, device),
+        start=start,
+        going_on=report.going_on and begun.exists(),
+        spent_s=report.spent_s,
+        on_batch=report.batch,
+        on_epoch=report.epoch,
+        on_start=_tell_start,
     )
     trainer.train()
-    report.finish(trainer)
+    if rank == "0":
+        report.finish(trainer)
     return Path(trainer.best)
 
 
@@ -86,18 +101,14 @@ def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: s
         "device": device,
         "seed": config.seed,
         "imgsz": config.tile_px,
-        "epochs": fit.epochs,
-        "time": fit.hours,
+        "epochs": ENDLESS if fit.hours else fit.epochs,
         "batch": fit.batch,
         "nbs": fit.batch,
         "optimizer": fit.optimizer,
         "lr0": fit.lr,
-        "lrf": fit.lr_end,
-        "cos_lr": True,
         "momentum": fit.momentum,
         "weight_decay": fit.weight_decay,
-        "warmup_epochs": fit.warmup_epochs,
-        "warmup_bias_lr": 0.0,
+        "freeze": fit.freeze,
         "box": fit.box,
         "cls": fit.cls,
         "dfl": fit.dfl,
@@ -110,12 +121,17 @@ def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: s
         "fliplr": augment.flip,
         "flipud": augment.flip,
         "mosaic": augment.mosaic,
-        "close_mosaic": 1 if augment.close_mosaic else 0,  # planned anew before every epoch
+        "close_mosaic": 0,  # `TileOrder` decides
         "hsv_h": 0.0,
         "hsv_s": 0.0,
         "hsv_v": 0.0,
         "augmentations": pixel_transforms(augment.pixels),
     }
+
+
+def _tell_start(trainer: "RailcarTrainer") -> None:
+    if trainer.taken_over:
+        typer.echo(f"{trainer.taken_over:.1%} of the network's values are those of {trainer.start}")
 
 
 @dataclass
@@ -151,15 +167,12 @@ class Progress:
         if seconds < self.every_s:
             return
         losses = "  ".join(f"{name.removesuffix('_loss')} {float(value):.3f}" for name, value in trainer.tloss.items())
-        typer.echo(
-            f"epoch {trainer.epoch + 1}/{trainer.epochs}  {self._tiles / seconds:.1f} tiles/s  {losses}  "
-            f"{_left(trainer)} left"
-        )
+        typer.echo(f"epoch {_epoch(trainer)}  {self._tiles / seconds:.1f} tiles/s  {losses}  {_left(trainer)} left")
         self._tiles, self._since = 0, time.monotonic()
         self._note(trainer)
 
     def epoch(self, trainer: "RailcarTrainer") -> None:
-        """After every epoch: print what the look at the held-out facilities showed."""
+        """After every epoch: print what the look at the held-out facilities showed, and write the page."""
         if trainer.looked:
             shown = {
                 name.removeprefix("metrics/").removesuffix("(B)"): value for name, value in trainer.metrics.items()
@@ -169,7 +182,7 @@ class Progress:
             }
             values = "  ".join(f"{name} {value:.3f}" for name, value in self._seen.items())
             typer.echo(f"epoch {trainer.epoch + 1} held out: {values}  after {trainer.elapsed_s / 60:.0f} min")
-            trainer.looked = False  # the base class calls once more after the last epoch
+        write_page(self.out, trainer.validator.looks)
         self._note(trainer)
         self._tiles, self._since = 0, time.monotonic()
 
@@ -185,28 +198,35 @@ class Progress:
         part.replace(self._file)
 
 
+def _epoch(trainer: "RailcarTrainer") -> str:
+    """`3/60`; `3` in a run that hours end."""
+    return f"{trainer.epoch + 1}" if trainer.config.fit.hours else f"{trainer.epoch + 1}/{trainer.epochs}"
+
+
 def _left(trainer: "RailcarTrainer") -> str:
     """Time left, from the budget or from the pace so far."""
-    here_s = time.time() - trainer.train_time_start
-    if trainer.args.time:
-        seconds = trainer.args.time * 3600 - here_s
+    hours = trainer.config.fit.hours
+    if hours:
+        seconds = hours * 3600 - trainer.elapsed_s
     else:
-        batches = len(trainer.train_loader)
-        done = (trainer.epoch - trainer.start_epoch) * batches + trainer.batch_in_epoch
-        seconds = here_s / max(done, 1) * ((trainer.epochs - trainer.start_epoch) * batches - done)
+        done = trainer.share_done(trainer.batch_in_epoch / len(trainer.train_loader))
+        seconds = trainer.elapsed_s * (1 - done) / done
     minutes = max(0, round(seconds / 60))
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _hours_left(config: TrainConfig, spent_s: float) -> float | None:
+def _check_budget(config: TrainConfig, spent_s: float) -> None:
+    hours = config.fit.hours
+    if hours is not None and hours <= spent_s / 3600:
+        raise UsageError(f"fit.hours is {hours} and the run has used {spent_s / 3600:.2f} h.", "Give it more hours.")
+
+
+def _start_without_step(config: TrainConfig, last: Path) -> Path:
+    """What a run goes on from whose step is lost: its averaged weights, for the hours that are left."""
     if config.fit.hours is None:
-        return None
-    left = config.fit.hours - spent_s / 3600
-    if left <= 0:
-        raise UsageError(
-            f"fit.hours is {config.fit.hours} and the run has used {spent_s / 3600:.2f} h.", "Give it more hours."
-        )
-    return left
+        raise UsageError(f"{last.parent}: holds no step.pt to resume.", f"Begin another run with --start {last}.")
+    typer.echo(f"{last.parent}: holds no step.pt; going on from the averaged weights in last.pt")
+    return last
 
 
 def _note_data(data: Path, out: Path) -> None:
@@ -238,9 +258,11 @@ def main(  # noqa: PLR0917 - options are arguments
     data: Annotated[Path, typer.Option(help="Folder of tiles with data.yaml.")] = Path("data/yolo"),
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/train"),
     config: Annotated[Path | None, typer.Option(help="Settings; by default configs/train.yaml.")] = None,
-    devices: Annotated[str, typer.Option(help="auto, cpu, or the number of a CUDA device.")] = "auto",
+    devices: Annotated[str, typer.Option(help="auto, cpu, or numbers of CUDA devices, such as 0,1.")] = "auto",
     hours: Annotated[float | None, typer.Option(help="Wall-clock budget, in place of fit.hours.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights (safetensors) to begin from.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin from: safetensors, .pt, or a name such as yolo11n-obb.pt.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Fit the detector to tiles.
@@ -251,6 +273,8 @@ def main(  # noqa: PLR0917 - options are arguments
         settings = train_config(config)
         if hours is not None:
             settings = settings.model_copy(update={"fit": settings.fit.model_copy(update={"hours": hours})})
+        if "," in devices and not is_worker():
+            raise typer.Exit(launch(sys.argv[1:], devices, settings.fit.batch))
         train(settings, data, out, device=devices, resume=resume, start=start)
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)

@@ -23,6 +23,7 @@ go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
 import albumentations as A  # noqa: E402
 import typer  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import OBBModel  # noqa: E402
 from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # noqa: E402
@@ -32,9 +33,13 @@ from detector.geometry import corners_from_xywhr  # noqa: E402
 from training.assigner import FastRotatedAssigner  # noqa: E402
 from training.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
 from training.classes import class_names  # noqa: E402
+from training.launch import command, launch  # noqa: E402
 from training.loader import TileDataset  # noqa: E402
 from training.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
+from training.order import Draw  # noqa: E402
 from training.settings import TrainConfig, train_config  # noqa: E402
+from training.start import starting_state, transfer  # noqa: E402
+from training.steps import StepState  # noqa: E402
 from training.train import main, train, ultralytics_arguments  # noqa: E402
 from training.trainer import RailcarTrainer  # noqa: E402
 
@@ -189,6 +194,22 @@ class TestLoader:
         assert len(sizes) > 4
         assert np.median(shortest) == pytest.approx(8, abs=2)  # 8 px on disk, GSD jitter 20 %, none resized to 6
 
+    def test_equal_draws_give_equal_samples_whatever_came_before(self, tiles: Path) -> None:
+        loader = self.loader(tiles, 64, augment=True)
+        draws = [Draw(index, 7 + index, mixed=True) for index in range(8)]
+        first = [loader[draw] for draw in draws]
+        again = [loader[draw] for draw in reversed(draws)][::-1]
+        for one, two in zip(first, again, strict=True):
+            assert torch.equal(one["img"], two["img"])
+            assert torch.equal(one["bboxes"], two["bboxes"])
+        assert not torch.equal(first[0]["img"], loader[Draw(0, 8, mixed=True)]["img"])
+
+    def test_no_mosaics_where_the_draw_says_so(self, tiles: Path) -> None:
+        loader = self.loader(tiles, 64, augment=True)
+        counts = {mixed: [len(loader[Draw(0, seed, mixed)]["cls"]) for seed in range(40)] for mixed in (True, False)}
+        assert max(counts[False]) <= 2
+        assert max(counts[True]) > 2
+
     def test_a_look_at_held_out_tiles_takes_them_whole(self, tiles: Path) -> None:
         sample = self.loader(tiles, 48, augment=False)[0]
         assert sample["img"].shape == (3, 64, 64)
@@ -224,6 +245,46 @@ class TestPixels:
         first, second = (A.Compose(pixel_transforms(), seed=7) for _ in range(2))
         for _ in range(10):
             assert np.array_equal(first(image=self.image)["image"], second(image=self.image)["image"])
+
+
+class TestStart:
+    def test_takes_over_the_layers_that_fit(self, tmp_path: Path) -> None:
+        given, network = randomised(OrientedBoxNetwork(ARCHITECTURE, 3)), OrientedBoxNetwork(ARCHITECTURE, 5)
+        path = tmp_path / "three-classes.safetensors"
+        save_file(given.state_dict(), path)
+        share = transfer(starting_state(path, tmp_path), network, path)
+        assert 0.99 < share < 1
+        same, theirs = network.state_dict(), given.state_dict()
+        assert torch.equal(same["model.0.conv.weight"], theirs["model.0.conv.weight"])
+        assert same["model.23.cv3.0.2.weight"].shape[0] == 5
+
+    def test_a_published_name_without_network_says_what_to_do(self, tmp_path: Path, no_network: list[str]) -> None:
+        with pytest.raises(UsageError, match=r"cannot be downloaded.*put it at .*yolo11n-obb\.pt"):
+            starting_state(Path("yolo11n-obb.pt"), tmp_path)
+        assert no_network
+        (tmp_path / "yolo11n-obb.pt").write_bytes(b"no checkpoint")
+        with pytest.raises(UsageError, match="holds no weights"):
+            starting_state(Path("yolo11n-obb.pt"), tmp_path)
+
+    def test_other_names_are_not_looked_for(self, tmp_path: Path, no_network: list[str]) -> None:
+        with pytest.raises(UsageError, match="no such weights"):
+            starting_state(tmp_path / "mine.safetensors", tmp_path)
+        assert no_network == []
+
+    def test_weights_of_another_network(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no layer fits"):
+            transfer({"encoder.weight": torch.zeros(3)}, OrientedBoxNetwork(ARCHITECTURE, 5), tmp_path)
+
+
+class TestDevices:
+    def test_one_process_for_each_device_with_the_same_arguments(self) -> None:
+        made = command(["--data", "d", "--devices", "2,5"], "2,5")
+        assert made[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        assert made[6:] == ["-m", "training.train", "--data", "d", "--devices", "2,5"]
+
+    def test_a_batch_that_cannot_be_shared(self) -> None:
+        with pytest.raises(UsageError, match="multiple of 3"):
+            launch([], "0,1,2", 16)
 
 
 class TestInput:
@@ -275,11 +336,12 @@ class TestRun:
         written = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
         assert written == {"run"}
 
-    def test_interrupted_within_an_epoch_and_resumed(
+    def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_interrupted(
         self, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        config = small_config(epochs=3, save_minutes=1e-9)  # a checkpoint after every batch
-        out = tmp_path / "run"
+        config = small_config(epochs=2, batch=2, save_minutes=1e-9, warmup_epochs=1.0)  # saved after every batch
+        whole, broken = tmp_path / "whole", tmp_path / "broken"
+        train(config, tiles, whole, device="cpu")
         saves = 0
         save = RailcarTrainer.save_model
 
@@ -287,21 +349,45 @@ class TestRun:
             nonlocal saves
             saves += 1
             done = save(self)
-            if saves in {2, 6}:
+            if saves == 5:  # within the second epoch
                 raise KeyboardInterrupt
             return done
 
         monkeypatch.setattr(RailcarTrainer, "save_model", save_and_die)
-        for _ in range(2):
-            with pytest.raises(KeyboardInterrupt):
-                train(config, tiles, out, device="cpu", resume=True)
-            assert (out / "weights" / "last.pt").exists()
-            assert not list(out.rglob("*.part"))
-        train(config, tiles, out, device="cpu", resume=True)
-        epochs = [line.split(",")[0].strip() for line in (out / "results.csv").read_text().splitlines()[1:]]
-        assert epochs[-1] == "3"
-        assert sorted(set(epochs)) == ["1", "2", "3"]
-        assert json.loads((out / "progress.json").read_text())["epoch"] == 3
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tiles, broken, device="cpu", resume=True)
+        assert not list(broken.rglob("*.part"))
+        train(config, tiles, broken, device="cpu", resume=True)
+        one, two = (StepState.read(out / "weights" / "step.pt") for out in (whole, broken))
+        assert one.updates == two.updates == 8
+        for kind in ("model", "ema"):
+            pairs = [(getattr(one, kind)[name], getattr(two, kind)[name]) for name in one.model]
+            assert all(torch.equal(a, b) for a, b in pairs), kind
+        epochs = [line.split(",")[0].strip() for line in (broken / "results.csv").read_text().splitlines()[1:]]
+        assert epochs == ["1", "2"]
+        assert json.loads((broken / "progress.json").read_text())["epoch"] == 2
+        with pytest.raises(UsageError, match="has done all of its 2 epochs"):
+            train(config, tiles, broken, device="cpu", resume=True)
+
+    def test_fine_tuning_keeps_the_frozen_layers(self, tiles: Path, tmp_path: Path) -> None:
+        settings = train_config(Path("configs/finetune.yaml")).model_dump() | {"tile_px": 64, "cut_px": None}
+        settings["fit"] |= {"epochs": 2, "batch": 4, "threads": 1}
+        network = randomised(OrientedBoxNetwork(ARCHITECTURE, 5))
+        start, out = tmp_path / "start.safetensors", tmp_path / "run"
+        save_file(network.state_dict(), start)
+        train(TrainConfig.model_validate(settings), tiles, out, device="cpu", start=start)
+        before, after = network.state_dict(), StepState.read(out / "weights" / "step.pt").ema
+        changed = {int(name.split(".")[1]) for name in before if not torch.equal(before[name], after[name])}
+        assert settings["fit"]["freeze"] == 11
+        assert min(changed) > 10  # neither weights nor statistics of the trunk
+        assert {16, 17, 19, 20, 22, 23} <= changed
+
+    def test_hours_end_a_run_within_an_epoch(self, tiles: Path, tmp_path: Path) -> None:
+        train(small_config(hours=1e-6, epochs=50), tiles, tmp_path, device="cpu")
+        state = StepState.read(tmp_path / "weights" / "step.pt")
+        assert (state.epoch, state.tiles, state.updates) == (0, 4, 1)
+        assert (tmp_path / "weights" / "best.pt").exists()
+        assert json.loads((tmp_path / "progress.json").read_text())["held_out"]
 
     def test_a_spent_budget_is_an_error(self, tiles: Path, tmp_path: Path) -> None:
         out = tmp_path / "run"

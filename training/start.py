@@ -1,0 +1,64 @@
+"""What a training begins from: our safetensors, a checkpoint, or a name that Ultralytics publishes."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from ultralytics.nn.tasks import load_checkpoint
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
+
+from detector.errors import UsageError
+
+_CURE = "Give our safetensors, a .pt of a run, or a name such as yolo11n-obb.pt."
+
+
+def starting_state(start: Path, folder: Path) -> dict[str, Tensor]:
+    """The state dict to begin from, in float32.
+
+    Args:
+        start: safetensors, a .pt file, or the name of one that Ultralytics publishes, which is then downloaded.
+        folder: where a download is kept.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or the network does not give it.
+    """
+    if not start.exists():
+        start = _downloaded(start, folder)
+    try:
+        state = load_file(start) if start.suffix == ".safetensors" else load_checkpoint(start)[0].state_dict()
+    except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{start}: holds no weights that can be read ({error}).", _CURE) from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def transfer(state: dict[str, Tensor], network: nn.Module, start: Path) -> float:
+    """Load what fits `network` by name and shape; the rest keeps its random values.
+
+    Returns:
+        The share of the network's values that were taken over.
+
+    Raises:
+        UsageError: nothing fits.
+    """
+    own = network.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    if not fitting:
+        raise UsageError(f"{start}: no layer fits the architecture.", "Set `architecture` to that of these weights.")
+    network.load_state_dict(fitting, strict=False)
+    return float(sum(own[name].numel() for name in fitting) / sum(value.numel() for value in own.values()))
+
+
+def _downloaded(start: Path, folder: Path) -> Path:
+    kept = folder / start.name
+    if kept.exists():
+        return kept
+    if start.parent != Path() or start.name not in GITHUB_ASSETS_NAMES:
+        raise UsageError(f"{start}: no such weights.", _CURE)
+    try:
+        return Path(attempt_download_asset(kept))
+    except (ConnectionError, OSError) as error:
+        raise UsageError(
+            f"{start}: cannot be downloaded ({error}).",
+            f"Fetch it where there is a network, put it at {kept}, or begin from weights/railcars-n.safetensors.",
+        ) from error
