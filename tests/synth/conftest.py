@@ -28,11 +28,12 @@ def plain(yard: Yard, profile: Profile) -> Conditions:
     """Nadir view, high sun, a sensor without faults."""
     drawn = draw_conditions(np.random.default_rng(3), yard, profile)
     sensor = replace(
-        drawn.sensor, psf_px=0.4, noise=0.0, sharpen=0.0, haze=0.0, gamma=2.2, jpeg=0, pan=False, deep=False
-    )
+        drawn.sensor, psf_px=0.4, noise=0.0, sharpen=0.0, haze=0.0, gamma=2.2, contrast=1.0, toe=1.0, saturation=1.0,
+        coarse=1.0, smear=1.0, jpeg=0, pan=False, deep=False,
+    )  # fmt: skip
     return replace(
         drawn, gsd_m=0.3, epsg=yard.epsg, rotation_deg=0.0, sun_azimuth_deg=160.0, sun_elevation_deg=50.0,
-        off_nadir_deg=0.0, snow=0.0, cloud=0.0, cut=0.0, sensor=sensor,
+        off_nadir_deg=0.0, diffuse=0.15, snow=0.0, cloud=0.0, cut=0.0, sensor=sensor,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_a_wire_shades_the_ground_beside_it() -> None:
     fields.rgb[...] = 0.3
     fields.hang(Overhead(np.array([[-20.0, 0.0], [20.0, 0.0]]), 1.0, 1.0))
     sky = Sky((0.0, 1.0), np.pi / 4, 0.1, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
-    light = illuminate(fields, sky)[:, 80, 1]
+    light = illuminate(fields, sky)[0][:, 80, 1]
     # the sun stands in the south (down), so the shadow lies to the north (up), as far as the wire is high
     assert (80 - int(light.argmin())) * CELL_M == pytest.approx(OVERHEAD_M, abs=0.6)
     assert light.min() == pytest.approx(0.3 * 0.1, rel=0.05)

@@ -13,6 +13,7 @@ from shapely.geometry import Polygon
 
 from detector.config import class_table
 from detector.errors import UsageError
+from training.synth import furniture
 from training.synth.grid import lay_grid
 from training.synth.profile import Profile
 from training.synth.scene import Conditions, Date, RenderedScene, Studio, draw_date
@@ -58,7 +59,9 @@ def test_truth_boxes_hold_what_was_painted(
     full = studio.render(Date(1, overhead, labelled))
     bare = studio.render(Date(1, overhead, ()))
     assert full.image.shape == bare.image.shape
-    change = np.abs(full.image.astype(int) - bare.image.astype(int)).max(axis=2)
+    change = full.image.astype(int) - bare.image.astype(int)
+    # the exposure follows the cars: what the ground gains as a whole is no change of its own
+    change = np.abs(change - np.median(change, axis=(0, 1))).max(axis=2)
     inside, core = box_mask(full, 1.25), box_mask(full, 0.8)
     assert core.sum() > 300
     assert np.median(change[core]) > 8
@@ -128,6 +131,38 @@ def test_footprint_and_clouds_lower_what_is_visible(
             assert cut.valid[y, x]
     cloudy = studio.render(replace(date, conditions=replace(plain, cloud=0.5)))
     assert sum(t.visible for t in cloudy.truth) < sum(t.visible for t in scene.truth)
+
+
+def test_near_black_shadow_of_something_higher_counts_half(
+    yard: Yard, profile: Profile, date: Date, plain: Conditions
+) -> None:
+    # the sun stands beyond the wall; the wall is higher than the cars
+    black = replace(plain, sun_elevation_deg=20.0, diffuse=0.02, sun_azimuth_deg=0.0)
+    inside = (p for p in date.placements if p.solid.label is not None and abs(p.x_m) < 25 and abs(p.y_m) < 15)
+    cars = (replace(next(inside), x_m=0.0, y_m=-10.0, heading=0.0),)
+    wall = replace(
+        cars[0], y_m=cars[0].y_m + 8.0, heading=0.0, solid=furniture.box(
+            np.random.default_rng(0), "wall", (60.0, 3.0, 12.0), furniture.WALLS
+        ),
+    )  # fmt: skip
+    studio = Studio(replace(yard, tracks=(), fixed=(), overhead=()), profile)
+    free, dark, bright = (
+        studio.render(Date(1, conditions, placements)).truth[0]
+        for conditions, placements in (
+            (black, cars), (black, (*cars, wall)), (replace(black, diffuse=0.3), (*cars, wall)),
+        )
+    )  # fmt: skip
+    assert free.visible == bright.visible == 1
+    assert dark.visible == pytest.approx(0.5, abs=0.1)
+    assert np.array_equal(free.corners_px, dark.corners_px)
+
+
+def test_bridges_hide_what_stands_below(yard: Yard, profile: Profile, date: Date, plain: Conditions) -> None:
+    car = next(p for p in date.placements if p.solid.label is not None and abs(p.x_m) < 25 and abs(p.y_m) < 20)
+    deck = furniture.bridge(np.random.default_rng(0), 100.0, 40.0, 7.0)
+    spanned = replace(yard, fixed=(replace(car, solid=deck),), overhead=())
+    assert not Studio(spanned, profile).render(Date(1, plain, (car,))).truth
+    assert len(Studio(replace(spanned, fixed=()), profile).render(Date(1, plain, (car,))).truth) == 1
 
 
 def test_at_most_the_wanted_cars_stand_and_none_overlap(yard: Yard, profile: Profile) -> None:

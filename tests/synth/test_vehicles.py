@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 
 from detector.config import ClassTable, load_settings
 from detector.resources import resource
+from training.synth.consist import MAX_GAP_M, Fleet, draw_string
 from training.synth.objects import OFF_RAIL, Patch, Solid, draw_coupling
 from training.synth.paint import COLOURS, Noise, pick
-from training.synth.vehicles import KINDS, LENGTHS_M, MAX_GAP_M, REGIONS, WEIGHTS, draw_string, draw_vehicle
+from training.synth.profile import load_profile
+from training.synth.solid import Canvas, Draw
+from training.synth.tarps import tarpaulin
+from training.synth.traffic import CAR_LABELS, Demand, on_tracks
+from training.synth.vehicles import KINDS, LENGTHS_M, REGIONS, WEIGHTS, draw_vehicle
+from training.synth.yard import draw_yard
 
 seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(sorted(KINDS))
@@ -18,9 +24,10 @@ quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 LENGTH_LIMITS_M = {
     "covered": (12.5, 23.3), "tank": (10.8, 18.2), "open_empty": (10.0, 20.4), "open_loaded": (10.0, 20.4),
-    "flat_empty": (12.4, 27.3), "flat_loaded": (12.4, 27.3), "flat_container": (12.4, 26.0),
-    "hopper": (9.0, 18.3),
-    "autorack": (12.8, 27.5), "passenger": (24.0, 26.4), "tarped": (10.0, 20.0), "locomotive": (9.5, 22.3),
+    "flat_empty": (12.4, 27.3), "flat_loaded": (12.4, 27.3), "flat_container": (12.4, 27.2), "well": (14.6, 21.7),
+    "lumber": (13.2, 22.5), "coil": (10.8, 17.2), "hopper": (9.0, 18.3), "hopper_open": (9.0, 16.3),
+    "two_axle": (7.5, 10.5), "autorack": (12.8, 27.5), "passenger": (24.0, 26.4), "tarped": (10.0, 20.0),
+    "locomotive": (9.5, 22.3),
 }  # fmt: skip
 
 
@@ -118,13 +125,55 @@ def test_a_string_holds_only_the_kinds_asked_for(seed: int, kind: str) -> None:
     assert {s.kind for s in solids} == {kind}
 
 
+@quick
+@given(seeds, regions)
+def test_a_unit_train_is_of_equal_cars_behind_its_locomotives(seed: int, region: str) -> None:
+    rng = np.random.default_rng(seed)
+    unit = Fleet.of_unit_train(rng, WEIGHTS[region])
+    assert unit is not None
+    solids = draw_string(rng, 900.0, region=region, locomotive_share=1.0, unit=unit)
+    wagons = [s for s in solids if s.kind != "locomotive"]
+    assert 1 <= len(solids) - len(wagons) <= 4
+    assert solids[0].kind == "locomotive" or solids[-1].kind == "locomotive"
+    assert len(wagons) >= 25
+    assert {(s.kind, s.length_m, s.width_m) for s in wagons} == {(unit.kind, wagons[0].length_m, wagons[0].width_m)}
+
+
+def test_a_fleet_without_freight_has_no_unit_trains() -> None:
+    assert Fleet.of_unit_train(np.random.default_rng(0), {"passenger": 1.0, "locomotive": 1.0}) is None
+
+
+def test_a_date_can_hold_many_equal_cars_and_a_line_of_locomotives() -> None:
+    yard = draw_yard(11, load_profile(), style="marshalling", size_m=(260.0, 160.0), heading_deg=0.0)
+    wanted = Demand(90, 0.0, 0.0, compact=True, region="north_america", locomotives=0.3, depot=True, unit=True)
+    placed = [p.solid for p in on_tracks(np.random.default_rng(4), yard, wanted, (0.6, 1.5))]
+    cars = [solid for solid in placed if solid.label in CAR_LABELS]
+    sizes = [(solid.kind, solid.length_m, solid.width_m) for solid in cars]
+    assert len(cars) <= 90
+    assert max(map(sizes.count, set(sizes))) >= 30
+    assert sum(solid.kind == "locomotive" for solid in placed) >= 2
+
+
+@quick
+@given(seeds)
+def test_cloth_is_uneven_where_a_roof_is_not(seed: int) -> None:
+    """Along the crown of a sunlit car, the height of a tarpaulin varies more than that of a roof."""
+    rng = np.random.default_rng(seed)
+    u = np.linspace(-4, 4, 200, dtype=np.float32)
+    canvas = Canvas(u, np.zeros_like(u))
+    tarpaulin(Draw.single(rng), 12.0, 2.8, (1.2, 2.0))(canvas)
+    roof = draw_vehicle(rng, "covered").surface(u, np.zeros_like(u))
+    assert canvas.cover.all()
+    assert np.ptp(canvas.z) > np.ptp(roof.height_m)
+
+
 def test_strings_follow_the_weights_of_their_region() -> None:
     rng = np.random.default_rng(3)
     counts = dict.fromkeys(KINDS, 0)
     for _ in range(250):
         for solid in draw_string(rng, 180.0):
             counts[solid.kind] += 1
-    assert min(counts.values()) > 0
+    assert {kind for kind, count in counts.items() if count} == {kind for kind, w in WEIGHTS["europe"].items() if w}
     assert counts["covered"] > counts["autorack"]
     assert 0.005 < counts["locomotive"] / sum(counts.values()) < 0.06
 

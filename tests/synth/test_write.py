@@ -51,6 +51,14 @@ def test_truth_on_the_map_agrees_with_truth_in_pixels(
             assert np.abs(found[:, None] - corners[None]).max(axis=2).min(axis=0).max() < 0.05
 
 
+def test_truth_states_the_conditions(scene: RenderedScene, yard: Yard, tmp_path: Path) -> None:
+    path = write_scene(scene, yard, tmp_path)
+    stated = json.loads(path.with_suffix(".truth.geojson").read_text())["conditions"]
+    assert (stated["style"], stated["region"], stated["pan"]) == ("marshalling", yard.region, False)
+    assert stated["yard_heading_deg"] == 70.0  # 20 degrees counter-clockwise from east
+    assert (stated["sun_elevation_deg"], stated["haze"], stated["snow"]) == (50.0, 0.0, 0.0)
+
+
 def test_the_footprint_is_a_mask(yard: Yard, profile: Profile, date: Date, plain: Conditions, tmp_path: Path) -> None:
     deep = replace(plain.sensor, pan=True, deep=True, gamma=1.0)
     scene = Studio(yard, profile).render(replace(date, conditions=replace(plain, cut=0.4, sensor=deep)))

@@ -6,8 +6,12 @@ from scipy.spatial import cKDTree
 from shapely.geometry import LineString, Polygon
 
 from detector.errors import UsageError
+from training.synth import furniture
+from training.synth.bands import BANDS, SURROUNDINGS
+from training.synth.compose import PAINTED
+from training.synth.plan import Plan
 from training.synth.profile import Profile, load_profile
-from training.synth.tracks import CLEARANCE_M
+from training.synth.tracks import CLEARANCE_M, Axis
 from training.synth.yard import RAILLESS, Yard, draw_yard
 
 
@@ -38,7 +42,8 @@ def test_cars_on_free_stretches_do_not_touch(profile: Profile, seed: int) -> Non
 def test_nothing_stands_in_the_way_of_trains(profile: Profile, seed: int) -> None:
     yard = draw_yard(seed, profile, style="station")
     lines = [LineString(track.points) for track in yard.tracks]
-    assert all(line.distance(Polygon(p.corners())) > 1.6 for p in yard.fixed for line in lines)
+    standing = [p for p in yard.fixed if p.solid.kind != "bridge"]
+    assert all(line.distance(Polygon(p.corners())) > 1.6 for p in standing for line in lines)
 
 
 def test_railless_styles_have_no_tracks(profile: Profile) -> None:
@@ -66,7 +71,55 @@ def test_profiles_differ_and_reject_unknown_keys(profile: Profile, tmp_path: pyt
 
     heldout = load_profile(resource("configs", "synth-heldout.yaml"))
     assert heldout.name != profile.name
+    shared = {"heading_deg", "jpeg", "geographic", "rotated", "cut", "snow", "cloud"}
+    for section in ("yard", "ground", "light", "sensor"):
+        ours, theirs = getattr(profile, section).model_dump(), getattr(heldout, section).model_dump()
+        assert not {key for key in ours if ours[key] == theirs[key]} - shared
     path = tmp_path / "broken.yaml"  # type: ignore[operator]
     path.write_text(resource("configs", "synth-train.yaml").read_text() + "\nnonsense: 1\n")
     with pytest.raises(UsageError, match="nonsense"):
         load_profile(path)
+
+
+THINGS = {
+    "stack": lambda rng: furniture.stack(rng, rng.uniform(6, 26)),
+    "panels": lambda rng: furniture.panels(rng, rng.uniform(15, 70), rng.uniform(7, 32)),
+    "greenhouse": lambda rng: furniture.greenhouse(rng, rng.uniform(15, 60), rng.uniform(6, 10)),
+    "barge": lambda rng: furniture.barge(rng, rng.uniform(5, 70), rng.uniform(2, 6.5)),
+    "bus": furniture.bus,
+    "bridge": lambda rng: furniture.bridge(rng, rng.uniform(45, 200), rng.uniform(2.5, 20), rng.uniform(5.6, 8.5)),
+}
+
+
+@pytest.mark.parametrize("kind", THINGS)
+def test_things_keep_to_their_height_and_carry_no_label(kind: str) -> None:
+    for seed in range(8):
+        solid = THINGS[kind](np.random.default_rng(seed))
+        u, v = np.meshgrid(np.linspace(-0.5, 0.5, 90), np.linspace(-0.5, 0.5, 40))
+        patch = solid.surface((u * solid.length_m).astype(np.float32), (v * solid.width_m).astype(np.float32))
+        assert (solid.kind, solid.label) == (kind, None)
+        assert patch.height_m.min() >= 0
+        assert patch.height_m.max() <= solid.height_m + 1e-3
+        assert (patch.height_m[patch.cover == 0] == 0).all()
+        assert 0 < patch.albedo.min() <= patch.albedo.max() <= 1
+        assert patch.albedo.dtype == patch.height_m.dtype == patch.cover.dtype == np.float32
+
+
+def test_every_band_can_be_built_beside_tracks(profile: Profile) -> None:
+    for kind, (builder, widths) in BANDS.items():
+        axis = Axis.draw(np.random.default_rng(1), 0.3, 90.0, 300.0)
+        plan = Plan(np.random.default_rng(2), profile, axis, 60.0, 0.5, bare=False)
+        builder(plan, 10.0, 10.0 + widths[1])
+        assert plan.areas or plan.fixed, kind
+        assert {area.kind for area in plan.areas} <= PAINTED, kind
+        assert {spot.use for spot in plan.spots} <= {"box", "lorry", "car", "traffic", "haul"}
+
+
+def test_surroundings_name_bands() -> None:
+    assert all(kinds.keys() <= BANDS.keys() for kinds in SURROUNDINGS.values())
+
+
+def test_a_fifth_of_the_training_facilities_has_no_tracks(profile: Profile) -> None:
+    styles = profile.yard.styles
+    share = sum(weight for style, weight in styles.items() if style in RAILLESS) / sum(styles.values())
+    assert 0.15 <= share <= 0.25

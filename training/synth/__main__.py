@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from training.synth.cutouts import SHARE, Stock, read_cutouts
 from training.synth.profile import Profile, load_profile
 from training.synth.scene import Conditions, Date, Studio, draw_date
 from training.synth.write import stem, write_facilities, write_scene
@@ -24,11 +25,13 @@ class Job:
     dates: int
     folder: Path
     backgrounds: Path | None
+    cutouts: Path | None = None
+    cutout_share: float = SHARE
 
 
-def draw_dates(yard: Yard, profile: Profile, number: int) -> list[Date]:
+def draw_dates(yard: Yard, profile: Profile, number: int, stock: Stock | None = None) -> list[Date]:
     """Dates of a yard with different days, so that no file name occurs twice."""
-    drawn = [draw_date(yard, i, profile) for i in range(number)]
+    drawn = [draw_date(yard, i, profile, stock=stock) for i in range(number)]
     taken: set[str] = set()
     for i, date in enumerate(drawn):
         conditions: Conditions = date.conditions
@@ -43,7 +46,8 @@ def render_facility(job: Job) -> int:
     """Render the dates of a facility that are not there yet; returns how many were rendered."""
     yard = draw_yard(job.seed, job.profile)
     studio, rendered = Studio(yard, job.profile, job.backgrounds), 0
-    for date in draw_dates(yard, job.profile, job.dates):
+    stock = Stock(read_cutouts(job.cutouts), job.cutout_share) if job.cutouts else None
+    for date in draw_dates(yard, job.profile, job.dates, stock):
         if (job.folder / f"{stem(yard, date.conditions)}.tif").exists():
             continue
         write_scene(studio.render(date), yard, job.folder)
@@ -61,11 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder; finished files in it are kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--backgrounds", type=Path, default=None, help="folder of aerial pictures without rail cars")
+    parser.add_argument("--cutouts", type=Path, default=None, help="folder of annotated scenes whose wagons are set in")
+    parser.add_argument("--cutout-share", type=float, default=SHARE, help="share of the cars that are cut-outs")
     parser.add_argument("--quiet", action="store_true", help="no progress lines")
     given = parser.parse_args(arguments)
     profile = load_profile(given.profile)
     seeds = range(1000 * given.seed, 1000 * given.seed + given.facilities)
-    jobs = [Job(profile, seed, given.dates, given.out, given.backgrounds) for seed in seeds]
+    if given.cutouts:
+        read_cutouts(given.cutouts)  # a wrong folder is told before any process starts
+    any_of = Job(profile, 0, given.dates, given.out, given.backgrounds, given.cutouts, given.cutout_share)
+    jobs = [replace(any_of, seed=seed) for seed in seeds]
     write_facilities((draw_yard(seed, profile) for seed in seeds), given.out)
     with ProcessPoolExecutor(max_workers=given.workers) as pool:
         for done, rendered in enumerate(pool.map(render_facility, jobs), start=1):

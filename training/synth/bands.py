@@ -1,108 +1,12 @@
 """What lies beside the axis of a yard, band by band: roads, verges, sheds, lots, town, fields."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.synth import furniture
-from training.synth.canvas import Overhead, Placement
-from training.synth.profile import Profile, choose, uniform
-from training.synth.solid import Solid
-from training.synth.tracks import Axis, Points, Track
-
-NOTHING: Points = np.zeros((0, 2))
-
-
-@dataclass(frozen=True)
-class Area:
-    """A piece of ground.
-
-    Attributes:
-        kind: what it is; `scene` knows how each kind is painted.
-        outline: local metres.
-        middle: its middle line where it is a road or a field, else empty.
-        width_m: across the middle line.
-    """
-
-    kind: str
-    outline: Points
-    middle: Points = field(default_factory=lambda: NOTHING)
-    width_m: float = 0.0
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A place where something may stand on some dates: local metres, radians.
-
-    Attributes:
-        use: "box" (containers and stacks), "lorry", "car" (parked) or "traffic" (on a road).
-        x_m: east.
-        y_m: north.
-        heading: direction of the length.
-    """
-
-    use: str
-    x_m: float
-    y_m: float
-    heading: float
-
-
-@dataclass
-class Plan:
-    """A facility under construction.
-
-    Attributes:
-        rng: source of everything.
-        profile: ranges.
-        axis: that the bands follow.
-        half_m: half the length of the visible part of the axis.
-        dry: 0 lush, 1 withered.
-    """
-
-    rng: np.random.Generator
-    profile: Profile
-    axis: Axis
-    half_m: float
-    dry: float
-    bare: bool
-    tracks: list[Track] = field(default_factory=list)
-    areas: list[Area] = field(default_factory=list)
-    fixed: list[Placement] = field(default_factory=list)
-    overhead: list[Overhead] = field(default_factory=list)
-    spots: list[Spot] = field(default_factory=list)
-
-    def band(self, kind: str, low: float, high: float) -> None:
-        """Ground of a kind between two offsets."""
-        reach = self.axis.reach_m
-        s = np.arange(-reach, reach, 5.0)
-        middle = self.axis.at(s, np.full_like(s, (low + high) / 2))
-        self.areas.append(Area(kind, self.axis.strip(low, high, -reach, reach), middle, high - low))
-
-    def put(self, solid: Solid, s: float, o: float, turn: float = 0.0) -> None:
-        """A solid at (s, o), turned against the axis."""
-        x, y = self.axis.at(np.array([s]), np.array([o]))[0]
-        self.fixed.append(Placement(solid, float(x), float(y), self.axis.heading(s) + turn))
-
-    def spot(self, use: str, s: float, o: float, turn: float = 0.0) -> None:
-        """A place at (s, o)."""
-        x, y = self.axis.at(np.array([s]), np.array([o]))[0]
-        self.spots.append(Spot(use, float(x), float(y), self.axis.heading(s) + turn))
-
-    def along(self, pitch: tuple[float, float], jitter: float = 0.0) -> list[float]:
-        """Positions along the visible part of the axis, a drawn pitch apart."""
-        step = uniform(self.rng, pitch)
-        s = np.arange(-self.half_m + self.rng.uniform(0, step), self.half_m, step)
-        return list(s + self.rng.normal(0, jitter, len(s)) if jitter else s)
-
-    def plant(self, low: float, high: float, per_100m2: float, radius: tuple[float, float]) -> None:
-        """Trees at random between two offsets."""
-        number = self.rng.poisson(max(0.0, (high - low) * 2 * self.half_m / 100 * per_100m2))
-        for _ in range(min(int(number), 260)):
-            crown = furniture.tree(
-                self.rng, uniform(self.rng, radius), self.dry, self.bare and self.rng.random() < 0.85
-            )
-            self.put(crown, uniform(self.rng, (-self.half_m, self.half_m)), uniform(self.rng, (low, high)))
+from training.synth import furniture, works
+from training.synth.plan import Area, Plan
+from training.synth.profile import choose, uniform
 
 
 def road(plan: Plan, low: float, high: float) -> None:
@@ -112,7 +16,8 @@ def road(plan: Plan, low: float, high: float) -> None:
     for i in range(lanes):
         o = low + (i + 0.5) * (high - low) / lanes
         for s in plan.along((14.0, 40.0), 6.0):
-            plan.spot("traffic", s, o + plan.rng.normal(0, 0.2), np.pi * (i < lanes / 2))
+            use = "haul" if plan.rng.random() < 0.2 else "traffic"
+            plan.spot(use, s, o + plan.rng.normal(0, 0.2), np.pi * (i < lanes / 2))
     side = plan.rng.random()
     for s in plan.along((9.0, 35.0), 1.0):
         if side < 0.3:
@@ -247,11 +152,6 @@ def wood(plan: Plan, low: float, high: float) -> None:
     plan.plant(low, high, uniform(plan.rng, (1.5, 4.0)), (1.8, 4.5))
 
 
-def water(plan: Plan, low: float, high: float) -> None:
-    """A canal or a river between banks."""
-    plan.band("water", low, high)
-
-
 def wall(plan: Plan, low: float, high: float) -> None:
     """A retaining wall, a fence or a noise barrier."""
     plan.areas.append(Area("wall", plan.axis.strip(low, min(high, low + 0.5), -plan.half_m, plan.half_m)))
@@ -269,7 +169,16 @@ BANDS: dict[str, tuple[Band, tuple[float, float]]] = {
     "industry": (industry, (30.0, 70.0)),
     "field": (field_band, (40.0, 120.0)),
     "wood": (wood, (12.0, 50.0)),
-    "water": (water, (8.0, 40.0)),
+    "water": (works.canal, (10.0, 40.0)),
+    "freeway": (works.freeway, (19.0, 38.0)),
+    "lorries": (works.lorries, (14.0, 34.0)),
+    "store": (works.store, (3.0, 11.0)),
+    "solar": (works.solar, (9.0, 34.0)),
+    "glass": (works.glass, (14.0, 40.0)),
+    "barracks": (works.barracks, (14.0, 50.0)),
+    "gardens": (works.gardens, (9.0, 30.0)),
+    "ditch": (works.ditch, (2.0, 4.5)),
+    "hedgerow": (works.hedgerow, (1.8, 4.5)),
     "wall": (wall, (1.2, 2.0)),
     "platform": (platform, (5.0, 10.0)),
 }
@@ -277,25 +186,46 @@ BANDS: dict[str, tuple[Band, tuple[float, float]]] = {
 
 SURROUNDINGS: dict[str, dict[str, float]] = {
     "marshalling": {
-        "road": 3, "path": 3, "verge": 5, "sheds": 4, "lot": 2, "town": 2, "industry": 3, "wood": 2,
-        "field": 1, "parking": 1, "wall": 1,
+        "road": 3, "path": 3, "verge": 4, "sheds": 4, "lot": 2, "town": 2, "industry": 2, "wood": 1, "field": 1,
+        "parking": 1, "wall": 2, "store": 4, "ditch": 2, "hedgerow": 2, "freeway": 1, "lorries": 2, "barracks": 1,
+        "solar": 1, "gardens": 1, "water": 1, "platform": 1,
     },
     "station": {
-        "road": 4, "path": 1, "verge": 3, "sheds": 3, "parking": 3, "town": 5, "industry": 2, "wood": 1,
-        "wall": 2,
+        "road": 4, "path": 1, "verge": 2, "sheds": 3, "parking": 3, "town": 4, "industry": 2, "wood": 1, "wall": 2,
+        "platform": 2, "hedgerow": 1, "store": 1, "gardens": 2, "freeway": 1, "barracks": 1, "water": 1,
     },
     "terminal": {
-        "road": 4, "path": 2, "verge": 3, "sheds": 3, "lot": 8, "parking": 2, "industry": 4, "water": 1,
+        "road": 4, "path": 2, "verge": 2, "sheds": 3, "lot": 8, "parking": 1, "industry": 4, "water": 2, "lorries": 4,
+        "store": 3, "wall": 1, "ditch": 1, "freeway": 1, "barracks": 1,
     },
     "siding": {
-        "road": 3, "path": 2, "verge": 4, "sheds": 5, "lot": 3, "industry": 6, "field": 2, "wood": 1,
-        "wall": 1,
+        "road": 3, "path": 2, "verge": 3, "sheds": 4, "lot": 3, "industry": 5, "field": 2, "wood": 1, "wall": 2,
+        "store": 5, "lorries": 2, "barracks": 2, "solar": 1, "glass": 1, "ditch": 2, "hedgerow": 2, "water": 1,
     },
-    "mainline": {"road": 2, "path": 2, "verge": 6, "field": 5, "wood": 4, "town": 3, "water": 1, "wall": 1},
-    "town": {"road": 3, "town": 8, "parking": 1, "verge": 1},
-    "road": {"road": 6, "verge": 4, "wood": 2, "town": 2, "lot": 1, "parking": 2, "industry": 1},
-    "field": {"field": 6, "path": 2, "wood": 2, "verge": 2, "water": 1, "road": 1},
-    "industry": {"industry": 6, "lot": 4, "parking": 3, "road": 3, "sheds": 4, "verge": 2, "path": 1},
+    "mainline": {
+        "road": 2, "path": 2, "verge": 4, "field": 4, "wood": 3, "town": 3, "water": 2, "wall": 2, "ditch": 3,
+        "hedgerow": 4, "freeway": 2, "solar": 1, "glass": 1, "gardens": 2, "store": 1,
+    },
+    "town": {
+        "road": 3, "town": 7, "parking": 1, "verge": 1, "gardens": 3, "hedgerow": 2, "wall": 1, "barracks": 2,
+        "water": 1, "platform": 1,
+    },
+    "road": {
+        "road": 4, "freeway": 5, "verge": 3, "wood": 2, "town": 2, "lot": 1, "parking": 2, "industry": 1, "lorries": 3,
+        "hedgerow": 3, "wall": 2, "ditch": 2,
+    },
+    "bridge": {
+        "freeway": 5, "water": 5, "road": 3, "path": 2, "verge": 3, "hedgerow": 2, "wall": 3, "lorries": 1, "ditch": 1,
+        "town": 1, "barracks": 1,
+    },
+    "field": {
+        "field": 5, "path": 2, "wood": 2, "verge": 2, "water": 2, "road": 1, "glass": 3, "solar": 3, "ditch": 3,
+        "hedgerow": 3, "gardens": 1, "barracks": 1,
+    },
+    "industry": {
+        "industry": 5, "lot": 3, "parking": 3, "road": 3, "sheds": 4, "verge": 2, "path": 1, "lorries": 4, "store": 4,
+        "barracks": 3, "solar": 1, "water": 1, "wall": 1,
+    },
 }  # fmt: skip
 """Frequencies of the bands around the tracks, by style of the yard."""
 

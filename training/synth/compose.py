@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.synth.bands import Area
 from training.synth.canvas import Fields
 from training.synth.ground import BALLASTS, MATERIALS, Ground, Material, Textures
-from training.synth.paint import Array
+from training.synth.paint import Array, Colour
+from training.synth.plan import Area
 from training.synth.profile import Profile, choose, uniform
 from training.synth.solid import Patch, Solid
 from training.synth.yard import Yard
@@ -53,6 +53,7 @@ def paint_yard(fields: Fields, yard: Yard, profile: Profile, backgrounds: Path |
             _PAINTERS.get(area.kind, _plain)(ground, rng, area, yard.dry, pictures is not None)
     for track in yard.tracks:
         ground.track(track, ballasts[track.group % 12], contrast, weeds)
+    _stains(ground, rng, yard)
     if snow > 0:
         _snow(ground, snow, ground_only=True)
     keep = 0.5 if pictures else 1.0
@@ -149,9 +150,40 @@ def _wall(ground: Ground, rng: np.random.Generator, area: Area, _dry: float, _pi
     ground.polygon(area.outline, MATERIALS["concrete"], uniform(rng, (0.5, 1.1)), z=uniform(rng, (1.0, 4.0)))
 
 
+def _parapet(ground: Ground, rng: np.random.Generator, area: Area, _dry: float, _pictures: bool) -> None:
+    ground.polygon(area.outline, MATERIALS["concrete"], uniform(rng, (0.6, 1.4)), z=uniform(rng, (0.7, 1.1)))
+
+
+def _water(ground: Ground, rng: np.random.Generator, area: Area, _dry: float, _pictures: bool) -> None:
+    # rivers are black, green, brown or pale by what they carry
+    tone = float(np.exp(rng.normal(0.3, 0.6)))
+    mud = np.array([0.9, 1.0, 1.0]) + rng.random() * np.array([0.8, 0.3, -0.3])
+    rgb = np.array(MATERIALS["water"].rgb) * mud
+    ground.polygon(area.outline, Material((float(rgb[0]), float(rgb[1]), float(rgb[2])), 0.3), tone)
+
+
 _PAINTERS: dict[str, Painter] = {
     "road": _road, "path": _path, "verge": _verge, "platform": _platform, "field": _field, "wall": _wall,
+    "parapet": _parapet, "water": _water,
 }  # fmt: skip
+
+PAINTED = frozenset({"ballast", *_PAINTERS, *MATERIALS})
+"""Kinds of areas that can be painted."""
+
+_STAINS: tuple[Colour, ...] = ((0.035, 0.033, 0.032), (0.05, 0.045, 0.04), (0.13, 0.075, 0.045), (0.36, 0.34, 0.31))
+"""Coal, oil, rust, lime and sand."""
+
+
+def _stains(ground: Ground, rng: np.random.Generator, yard: Yard) -> None:
+    """What was spilt where wagons are loaded: flat patches of their width on some tracks."""
+    often = rng.random() ** 3
+    for track in yard.tracks:
+        for _ in range(int(rng.poisson(3.0 * often))):
+            start, length = uniform(rng, (0.0, float(track.arc[-1]))), uniform(rng, (5.0, 40.0))
+            line = track.at(np.arange(start, min(start + length, float(track.arc[-1])), 2.0))
+            if len(line) > 1:
+                colour = _STAINS[int(rng.integers(len(_STAINS)))]
+                ground.line(line, uniform(rng, (1.0, 3.2)), colour, uniform(rng, (0.15, 0.7)))
 
 
 def _snow(ground: Ground, depth: float, ground_only: bool) -> None:

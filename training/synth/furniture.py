@@ -1,10 +1,10 @@
-"""What stands in and around a yard and never moves: buildings, trees, hedges, masts, huts and piles."""
+"""What stands in and around a yard: buildings, bridges, trees, hedges, masts, stacks, boats, and buses."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from training.synth.paint import Array, Noise, Palette, pick
+from training.synth.paint import CARS, Array, Noise, Palette, pick
 from training.synth.solid import Patch, Solid, lines
 
 ROOFS: Palette = {
@@ -13,6 +13,20 @@ ROOFS: Palette = {
 }  # fmt: skip
 WALLS: Palette = {"light_grey": 5, "grey": 5, "ballast": 4, "dark_grey": 2, "tan": 1}
 TIMBER: Palette = {"brown": 8, "dark_grey": 4, "ballast": 3, "grey": 3, "rust": 3, "black": 2}
+
+STACKED: Palette = {
+    "brown": 6,
+    "rust": 7,
+    "dark_oxide": 4,
+    "dark_grey": 5,
+    "grey": 4,
+    "ballast": 3,
+    "tan": 2,
+    "black": 2,
+}
+GLASS: Palette = {"white": 6, "light_grey": 4, "silver": 4, "light_blue": 1, "cream": 1, "grey": 2}
+HULLS: Palette = {"dark_grey": 5, "grey": 4, "oxide": 3, "white": 4, "navy": 2, "brown": 2, "black": 2, "dark_green": 1}
+BUSES: Palette = {"white": 6, "light_grey": 3, "yellow": 2, "orange": 1, "red": 2, "blue": 2, "green": 1, "cream": 1}
 
 Shape = Callable[[Array, Array], tuple[Array, Array]]
 """(u, v) -> height, brightness."""
@@ -171,3 +185,116 @@ def hedge(rng: np.random.Generator, length_m: float, width_m: float, dry: float)
         return Patch(z.astype(np.float32), albedo.astype(np.float32), cover.astype(np.float32))
 
     return Solid("hedge", None, length_m, width_m, height, surface)
+
+
+def stack(rng: np.random.Generator, length_m: float) -> Solid:
+    """Rails, pipes, sleepers, slabs or timber stacked lengthwise or crosswise, as wide as a wagon."""
+    size = (length_m, rng.uniform(1.0, 3.2), rng.uniform(0.3, 2.0))
+    crosswise, pitch = rng.random() < 0.4, rng.uniform(0.2, 0.9)
+    bundle, depth = rng.uniform(2.5, 12.0), rng.uniform(0.2, 0.6)
+    steps = Noise.draw(rng)
+
+    def shape(u: Array, v: Array) -> tuple[Array, Array]:
+        groove = lines(u if crosswise else v, pitch, pitch * 0.3)
+        gap = lines(u, bundle, 0.4)
+        level = np.float32(0.75) + np.float32(0.25) * steps.cell(u / bundle)
+        z = size[2] * level * (1 - np.float32(0.9) * gap) - np.float32(0.1) * groove
+        return np.clip(z, 0.05, size[2]), 1 - np.float32(depth) * np.maximum(groove, gap)
+
+    return _solid("stack", size, pick(rng, STACKED), shape, Noise.draw(rng), wear=0.15)
+
+
+def panels(rng: np.random.Generator, length_m: float, width_m: float) -> Solid:
+    """Rows of solar panels above the ground, tilted to one side."""
+    pitch, share, tilt = rng.uniform(3.0, 8.0), rng.uniform(0.45, 0.75), rng.uniform(0.1, 0.6)
+    rgb = np.array([0.030, 0.042, 0.075], dtype=np.float32) * np.float32(rng.uniform(0.7, 1.8))
+    height = 0.7 + pitch * share * tilt
+
+    def surface(u: Array, v: Array) -> Patch:
+        across = (v + width_m / 2) % pitch
+        cover = across < pitch * share
+        frame = np.maximum(lines(u, 1.0, 0.06), lines(across, 1.7, 0.06))
+        albedo = rgb + np.float32(0.2) * frame[..., None]
+        z = (0.7 + across * tilt) * cover
+        return Patch(np.clip(z, 0, height).astype(np.float32), albedo.astype(np.float32), cover.astype(np.float32))
+
+    return Solid("panels", None, length_m, width_m, height, surface)
+
+
+def greenhouse(rng: np.random.Generator, length_m: float, width_m: float) -> Solid:
+    """A greenhouse or a foil tunnel: a pale vault with ribs."""
+    rib, deep, eaves = rng.uniform(1.0, 4.0), rng.uniform(0.1, 0.4), rng.uniform(0.5, 3.0)
+
+    def shape(u: Array, v: Array) -> tuple[Array, Array]:
+        vault = np.sqrt(np.clip(1 - (2 * v / width_m) ** 2, 0, 1))
+        return eaves + 1.5 * vault, 1 - np.float32(deep) * lines(u, rib, 0.2)
+
+    return _solid("greenhouse", (length_m, width_m, eaves + 1.5), pick(rng, GLASS), shape, Noise.draw(rng), wear=0.1)
+
+
+def barge(rng: np.random.Generator, length_m: float, width_m: float) -> Solid:
+    """A barge or a boat: a pointed hull with a hold or covers, and a cabin."""
+    hull, hold, cabin = pick(rng, HULLS), pick(rng, STACKED if rng.random() < 0.6 else GLASS), pick(rng, BUSES)
+    bay, noise = rng.uniform(3.0, 12.0), Noise.draw(rng)
+
+    def surface(u: Array, v: Array) -> Patch:
+        half = width_m / 2 * np.sqrt(np.clip((length_m / 2 - u) / (0.9 * width_m), 0, 1))
+        cover = np.abs(v) <= half
+        inner = (np.abs(v) < half - 0.12 * width_m) & (u > -0.3 * length_m) & (u < 0.38 * length_m)
+        aft = (np.abs(v) < 0.36 * width_m) & (u > -0.46 * length_m) & (u < -0.32 * length_m)
+        albedo = np.where(inner[..., None], hold * (1 - np.float32(0.3) * lines(u, bay, 0.3))[..., None], hull)
+        albedo = np.where(aft[..., None], cabin, albedo) * _noise_gain(noise, u, v, 0.1)[..., None]
+        z = (1.0 + 0.5 * inner + 2.0 * aft) * cover
+        return Patch(z.astype(np.float32), np.clip(albedo, 0.015, 0.85).astype(np.float32), cover.astype(np.float32))
+
+    return Solid("barge", None, length_m, width_m, 3.5, surface)
+
+
+def bus(rng: np.random.Generator) -> Solid:
+    """A bus with boxes on its roof."""
+    size = (float(rng.choice([9.5, 12.0, 13.5, 18.0])), 2.55, 3.2)
+    boxes = rng.uniform(-0.4, 0.4, int(rng.integers(0, 4))) * size[0]
+
+    def shape(u: Array, v: Array) -> tuple[Array, Array]:
+        unit = np.zeros(u.shape, dtype=np.bool_)
+        for middle in boxes:
+            unit |= (np.abs(u - middle) < 0.9) & (np.abs(v) < 0.8)
+        front = np.where(u > size[0] / 2 - 0.3, np.float32(0.3), np.float32(1.0))
+        return 2.95 + np.float32(0.25) * unit, np.where(unit, np.float32(0.7), front)
+
+    return _solid("bus", size, pick(rng, BUSES), shape, Noise.draw(rng), wear=0.03)
+
+
+def bridge(rng: np.random.Generator, length_m: float, width_m: float, deck_m: float) -> Solid:
+    """A bridge between parapets, `deck_m` above the ground, with lanes, lorries, buses and cars where it is wide.
+
+    Ramps lead up to it.
+    """
+    deck = np.array([0.20, 0.198, 0.19], dtype=np.float32) * np.float32(rng.uniform(0.4, 1.7))
+    rim = pick(rng, WALLS)
+    noise, worn = Noise.draw(rng), rng.uniform(0.0, 1.0)
+    lanes = int((width_m - 1.0) // 3.2)
+    loads = []
+    for lane in range(lanes):
+        for _ in range(int(rng.poisson(length_m / 60))):
+            long = bool(rng.random() < 0.4)
+            size = (rng.uniform(7.0, 16.5), 2.5, rng.uniform(2.8, 3.9)) if long else (4.4, 1.8, 1.5)
+            place = (rng.uniform(-0.5, 0.5) * length_m, ((lane + 0.5) / lanes - 0.5) * (width_m - 1.0))
+            loads.append((place, size, pick(rng, BUSES if long else CARS)))
+
+    def surface(u: Array, v: Array) -> Patch:
+        edge = np.abs(v) > width_m / 2 - 0.4
+        level = deck_m * np.clip((length_m / 2 - np.abs(u)) * np.float32(0.05), 0, 1)
+        z = level + 0.9 * edge
+        albedo = np.where(edge[..., None], rim, deck) * _noise_gain(noise, u, v, 0.08)[..., None]
+        if lanes > 1:
+            mark = lines(v, (width_m - 1.0) / lanes, 0.15, (width_m - 1.0) / 2) * (np.mod(u, 9.0) < 4) * ~edge
+            albedo += np.float32(0.35 * worn) * mark[..., None]
+        for (x, y), size, colour in loads:
+            inside = (np.abs(u - x) < size[0] / 2) & (np.abs(v - y) < size[1] / 2)
+            z = np.where(inside, level + size[2], z)
+            albedo = np.where(inside[..., None], colour, albedo)
+        albedo = np.clip(albedo, 0.015, 0.85).astype(np.float32)
+        return Patch(z.astype(np.float32), albedo, np.ones_like(u, dtype=np.float32))
+
+    return Solid("bridge", None, length_m, width_m, deck_m + 4.0, surface)

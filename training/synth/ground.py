@@ -96,7 +96,8 @@ class Textures:
         small, middle, broad = octave(rng, frame, 0.55), octave(rng, frame, 3.1), octave(rng, frame, 17.0)
         mix = np.float32(grain) * fine
         level = np.float32(0.35) * small
-        for noise, share, height in ((small, 0.06, 0.0), (middle, 0.08, 0.6), (broad, 0.09, 0.75)):
+        wide = rng.uniform(0.02, 0.08, 2)
+        for noise, share, height in ((small, 0.07, 0.0), (middle, wide[0], 0.6), (broad, wide[1], 0.75)):
             mix += np.float32(share) * noise
             if height:
                 level += np.float32(height) * noise
@@ -248,8 +249,9 @@ class Ground:
             self._sleepers(
                 index, along, distance, track, contrast * np.clip(0.85 + 0.22 * middle + 0.15 * broad, 0, 1.2)
             )
-            oil = np.clip(0.5 * broad + 0.4 * middle - 0.4, 0, 1) * np.clip((0.55 - distance) / 0.3, 0, 1)
-            self.blend(index, oil * np.float32(0.6), np.array([0.05, 0.046, 0.042], np.float32))
+            oil = np.clip(0.5 * broad + 0.4 * middle - 0.4 + 1.6 * track.oil, 0, 1)
+            oil *= np.clip((0.55 - distance) / 0.3, 0, 1)
+            self.blend(index, oil * np.float32(0.6 + 0.3 * track.oil), np.array([0.05, 0.046, 0.042], np.float32))
             if weeds > 0.02:
                 grown = np.clip((t.level.reshape(-1)[index] + 0.3 * small - 1.6 + 2.0 * weeds) * 0.8, 0, 0.7)
                 self.blend(

@@ -5,8 +5,8 @@ from shapely.geometry import LineString, Polygon
 from shapely.ops import unary_union
 
 from training.synth import furniture
-from training.synth.bands import Area, Plan
 from training.synth.canvas import Overhead
+from training.synth.plan import Area, Plan
 from training.synth.profile import uniform
 from training.synth.tracks import Points, Track, draw_layout, spur, trace
 
@@ -35,6 +35,7 @@ def rails(plan: Plan, low: float, number: int, storage: float, ladder: float) ->
                 tone=float(tone * np.exp(rng.normal(0, 0.07))),
                 rust=float(np.clip(rust + rng.normal(0, 0.2), 0, 1)),
                 shine=float(np.clip(shine * rng.uniform(0.2, 1.1), 0, 1)),
+                oil=float(rng.random() ** 2) if rng.random() < 0.5 else 0.0,
                 storage=bool(rng.random() < storage),
                 electrified=wired,
                 group=group,

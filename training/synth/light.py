@@ -18,6 +18,9 @@ N = TypeVar("N", bound=np.generic)
 OVERHEAD_M = 6.4
 """Height of wires and portal beams."""
 
+DARK = 0.05
+"""Light, relative to level ground in the sun, below which nothing is told from the shadow that it lies in."""
+
 
 @dataclass(frozen=True)
 class Sky:
@@ -161,17 +164,21 @@ def lambert(z: Array, cell_m: float, sun: tuple[float, float], elevation: float)
     return np.clip(flat, 0, None, out=flat)
 
 
-def illuminate(fields: Fields, sky: Sky, cloud_shadow: Array | None = None) -> Array:
-    """Radiance of every cell, (H, W, 3), in units in which white level ground in the sun is 1.
+def illuminate(fields: Fields, sky: Sky, cloud_shadow: Array | None = None) -> tuple[Array, Array]:
+    """Radiance of every cell, in units in which white level ground in the sun is 1, and where shadows end.
 
     Args:
         fields: height and albedo.
         sky: the light.
         cloud_shadow: share of the sun that clouds take, (H, W).
+
+    Returns:
+        Radiance (H, W, 3), and the height up to which each cell is in the shadow of something, (H, W).
     """
     cell = fields.frame.cell_m
     direct = lambert(fields.z, cell, sky.sun, sky.elevation)
     depth = shadow_depth(fields.z, cell, sky.sun, sky.elevation)
+    ceiling = fields.z + depth
     depth *= np.float32(-1 / max(0.12, 1.4 * cell * np.tan(sky.elevation)))
     depth += 1
     np.clip(depth, 0, 1, out=depth)
@@ -186,7 +193,7 @@ def illuminate(fields: Fields, sky: Sky, cloud_shadow: Array | None = None) -> A
         light = direct * np.float32((1 - sky.diffuse) * sky.sun_rgb[band])
         light += diffuse * np.float32(sky.diffuse * sky.sky_rgb[band])
         np.multiply(light, fields.rgb[..., band], out=out[..., band])
-    return out
+    return out, ceiling
 
 
 def _veil_shadow(fields: Fields, sky: Sky) -> Array:

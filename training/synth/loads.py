@@ -1,15 +1,15 @@
-"""Loads: heaps, timber, pipes, coils, crates, boxes and what lies under a tarpaulin, as parts of a solid."""
+"""Loads: heaps, timber, pipes, coils, crates and boxes, as parts of a solid."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from training.synth.paint import BOXES, TARPS, Array, Noise, Palette, pick, vary
+from training.synth.paint import BOXES, Array, Noise, Palette, pick, vary
 from training.synth.solid import Canvas, Draw, Part, block, lines, rgb, strip
 
 MATERIALS: Mapping[str, tuple[tuple[float, float, float], float, float]] = {
     # reflectance, roughness of the heap in metres, contrast of its grains
-    "coal": ((0.048, 0.048, 0.052), 0.07, 0.30),
+    "coal": ((0.068, 0.067, 0.068), 0.07, 0.30),
     "ore": ((0.155, 0.080, 0.055), 0.05, 0.18),
     "gravel": ((0.26, 0.25, 0.235), 0.05, 0.14),
     "sand": ((0.42, 0.35, 0.23), 0.03, 0.07),
@@ -37,7 +37,7 @@ def heap(draw: Draw, length: float, width: float, level: float, crown: float) ->
         level: height of the heap at its edge.
         crown: how much higher it may be in the middle.
     """
-    name = draw.style(coal=22, ore=14, gravel=18, sand=10, soil=8, limestone=7, chips=6, scrap=15)
+    name = draw.style(coal=12, ore=15, gravel=20, sand=11, soil=11, limestone=8, chips=8, scrap=15)
     base, rough, contrast = MATERIALS[name]
     colour = vary(draw.unit, vary(draw.design, rgb(*base), 0.2), 0.05)
     other = vary(draw.unit, pick(draw.unit, {"rust": 4, "silver": 3, "grey": 3, "blue": 1, "dark_grey": 3}))
@@ -163,83 +163,6 @@ def box(draw: Draw, centre: float, length: float, width: float, height: float) -
         canvas.lay(inside, z, albedo)
         canvas.lay(inside & rim, height, colour * np.float32(0.92))
         canvas.lay(inside & corner, height, casting)
-
-    return paint
-
-
-def _hidden(draw: Draw, length: float, width: float, room: float) -> Part:
-    """Heights, written to the canvas, of the load that a tarpaulin hides."""
-    kind = draw.style(bows=22, crates=26, ridge=14, heap=20, level=18)
-    pitch, phase = draw.between(0.9, 2.2), float(draw.unit.uniform(0, 3))
-    cell = draw.between(1.2, 4.0)
-    sag, noise = draw.between(0.03, 0.12), Noise.draw(draw.unit)
-
-    def paint(canvas: Canvas) -> None:
-        u, v = canvas.u, canvas.v
-        if kind == "bows":
-            z = room * (1 - 0.12 * (2 * v / width) ** 2) - sag * np.sin((u - phase) * (np.pi / pitch)) ** 2
-        elif kind == "crates":
-            at = u / cell + 40 + 0.4 * noise(v, u * 0)
-            part = at - np.floor(at)
-            blend = np.clip((part - 0.5) * 5 + 0.5, 0, 1)
-            blend = blend * blend * (3 - 2 * blend)
-            left, right = np.abs(noise.cell(at)), np.abs(noise.cell(at + 1))
-            z = room * (1 - 0.5 * (left + (right - left) * blend)) - 0.05 * np.abs(v)
-        elif kind == "ridge":
-            z = room * (1 - 0.45 * np.abs(2 * v / width)) - sag * np.sin((u - phase) * (np.pi / pitch)) ** 2
-        elif kind == "heap":
-            z = room * (0.75 + 0.25 * noise(u * 0.45, v * 0.6) - 0.25 * (2 * v / width) ** 2)
-        else:
-            z = room * (0.92 + 0.08 * noise(u * 0.3, v * 0.5))
-        canvas.z += z.astype(np.float32)
-
-    return paint
-
-
-def tarpaulin(draw: Draw, length: float, width: float, base: float, room: float) -> Part:
-    """A tarpaulin over a load: sags between what it covers, folds, ropes, wrinkled and falling edges.
-
-    Args:
-        draw: randomness.
-        length: of the covered area.
-        width: of the covered area.
-        base: height at which its edge ends.
-        room: height of the load above the base.
-    """
-    colour = draw.colour(TARPS, mixed=0.3)
-    hidden, noise = _hidden(draw, length, width, room * 0.94), Noise.draw(draw.unit)
-    fold, wrinkle = float(draw.unit.uniform(0.02, 0.12)), float(draw.unit.uniform(0.02, 0.10))
-    slant, fall = float(draw.unit.uniform(-0.8, 0.8)), draw.between(0.12, 0.5)
-    roped, pitch = draw.chance(0.6), draw.between(0.8, 2.8)
-    rope = vary(draw.unit, pick(draw.unit, {"cream": 3, "tan": 2, "dark_grey": 4, "black": 2}))
-    sheet, tone = draw.between(3.5, 9.0), float(draw.unit.uniform(0.0, 0.10))
-    second = vary(draw.unit, draw.colour(TARPS, mixed=1.0))
-    patched = float(draw.unit.random() < 0.12)
-
-    def paint(canvas: Canvas) -> None:
-        u, v = canvas.u, canvas.v
-        under = Canvas(u, v)
-        hidden(under)
-        crease = 1 - np.abs(noise(u * 0.75 + slant * v, v * 0.35 + 3))
-        crease *= crease * crease
-        small = noise(u * 1.9 + 13, v * 1.2 + 5)
-        ragged = 0.12 * small
-        edge = np.minimum(width / 2 - np.abs(v), length / 2 - np.abs(u))
-        rise = np.clip((edge + 0.05 + ragged * 0.4) / fall, 0.0, 1.0)
-        rise = rise * (2 - rise)
-        near_edge = np.clip(1 - edge / 0.8, 0, 1)
-        z = base + (under.z + fold * crease + wrinkle * small * (0.25 + near_edge) - 0.5 * fold) * rise
-        at = u / sheet + 33.3
-        gain = (1 + tone * noise.cell(at)) * (0.94 + 0.12 * crease) * (1 + 0.05 * small)
-        gain *= 1 - 0.22 * lines(at, 1.0, 0.02)
-        albedo = colour * gain[..., None]
-        if patched:
-            albedo += (np.float32(0.85) * (noise.cell(at + 9) > 0.3))[..., None] * (second - albedo)
-        if roped:
-            tie = lines(u + 0.08 * noise(v, v), pitch, 0.07)
-            z -= 0.05 * tie * rise
-            albedo += (0.5 * tie)[..., None] * (rope - albedo)
-        canvas.lay(edge + ragged * 0.5 >= 0, z, albedo.astype(np.float32))
 
     return paint
 

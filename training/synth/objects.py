@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from training.synth.loads import box, tarpaulin
+from training.synth.loads import box
 from training.synth.paint import BOXES, CARS, LIVERIES, Array, pick, vary
 from training.synth.solid import (
     Canvas,
@@ -20,6 +20,7 @@ from training.synth.solid import (
     lines,
     rgb,
 )
+from training.synth.tarps import tarpaulin
 
 __all__ = [
     "OFF_RAIL", "Patch", "Solid", "Surface", "draw_car", "draw_container", "draw_coupling",
@@ -48,7 +49,7 @@ def draw_tarped_stack(rng: np.random.Generator) -> Solid:
     width = draw.between(2.2, 3.2) if draw.chance(0.7) else draw.between(3.2, 5.5)
     length = max(width, draw.between(3.5, 13.5))
     size = Size(length, width, draw.between(1.3, 3.2))
-    cover = tarpaulin(draw, length, width, 0.12, size.height_m - 0.15)
+    cover = tarpaulin(draw, length, width, (0.12, size.height_m - 0.15))
     return assemble("tarped_stack", "tarped_container", size, [cover], draw.weather(0.0, 0.7, rusts=False))
 
 

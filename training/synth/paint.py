@@ -46,30 +46,47 @@ COLOURS: Mapping[str, Colour] = {
     "violet_blue": (0.20, 0.24, 0.39),
     "blue": (0.085, 0.15, 0.33),
     "navy": (0.05, 0.075, 0.15),
+    "ballast_pale": (0.36, 0.35, 0.325),
+    "ballast_grey": (0.25, 0.248, 0.245),
+    "ballast_brown": (0.185, 0.155, 0.122),
+    "ballast_rusty": (0.19, 0.138, 0.10),
+    "ballast_weedy": (0.165, 0.155, 0.105),
+    "ballast_sandy": (0.33, 0.28, 0.205),
 }
 
 Palette = Mapping[str, float]
 """Names of `COLOURS` with their relative frequency."""
 
+GROUND: Palette = {
+    "ballast_pale": 4, "ballast_grey": 6, "ballast_brown": 7, "ballast_rusty": 6, "ballast_weedy": 3,
+    "ballast_sandy": 4,
+}  # fmt: skip
+"""Colours of what the tracks lie on: vehicles of low contrast have them too, and the dust of the others does."""
+
 ROOFS: Palette = {
-    "white": 16, "cream": 4, "silver": 16, "light_grey": 12, "grey": 11, "dark_grey": 3, "ballast": 10,
+    **GROUND,
+    "white": 19, "cream": 5, "silver": 15, "light_grey": 13, "grey": 11, "dark_grey": 2, "ballast": 10,
     "brown": 6, "oxide": 13, "dark_oxide": 4, "rust": 4, "tan": 5, "orange": 4, "red": 2, "olive": 2,
     "green": 3, "teal": 2, "light_blue": 3, "violet_blue": 2, "blue": 3, "yellow": 1,
 }  # fmt: skip
 TUBS: Palette = {
-    "oxide": 16, "dark_oxide": 9, "brown": 14, "rust": 12, "grey": 12, "dark_grey": 7, "ballast": 10,
+    **GROUND,
+    "oxide": 14, "dark_oxide": 7, "brown": 14, "rust": 12, "grey": 12, "dark_grey": 3, "ballast": 10,
     "light_grey": 5, "green": 5, "teal": 3, "blue": 4, "violet_blue": 4, "tan": 3, "silver": 4,
-    "black": 2, "light_blue": 2,
+    "black": 0.7, "light_blue": 2, "white": 3,
 }  # fmt: skip
 TANKS: Palette = {
-    "white": 16, "silver": 14, "light_grey": 18, "grey": 14, "ballast": 8, "dark_grey": 6, "black": 6,
+    "ballast_brown": 4, "ballast_rusty": 3, "ballast_sandy": 3, "ballast_grey": 4,
+    "white": 20, "silver": 14, "light_grey": 18, "grey": 14, "ballast": 8, "dark_grey": 5, "black": 4,
     "tan": 5, "oxide": 4, "brown": 4, "blue": 3, "green": 2, "orange": 2, "light_blue": 2, "cream": 3,
 }  # fmt: skip
 FRAMES: Palette = {
-    "brown": 10, "rust": 8, "dark_oxide": 6, "dark_grey": 6, "grey": 4, "ballast": 5, "green": 1,
+    **GROUND,
+    "brown": 10, "rust": 8, "dark_oxide": 6, "dark_grey": 4, "grey": 5, "ballast": 5, "green": 1,
 }  # fmt: skip
 HOPPERS: Palette = {
-    "light_grey": 10, "grey": 8, "ballast": 6, "white": 5, "silver": 5, "violet_blue": 4, "tan": 4,
+    **GROUND,
+    "light_grey": 14, "grey": 10, "ballast": 7, "white": 9, "silver": 6, "violet_blue": 5, "tan": 5,
     "oxide": 4, "green": 2, "brown": 3, "blue": 2, "teal": 1,
 }  # fmt: skip
 BOXES: Palette = {
@@ -78,13 +95,13 @@ BOXES: Palette = {
     "silver": 4,
 }  # fmt: skip
 TARPS: Palette = {
-    "green": 15, "dark_green": 9, "olive": 12, "grey": 13, "light_grey": 9, "blue": 12, "light_blue": 4,
-    "tan": 9, "cream": 3, "white": 4, "ballast": 6, "teal": 2, "navy": 4, "dark_grey": 5, "orange": 1,
-    "black": 1.5, "silver": 3,
+    "green": 17, "dark_green": 9, "olive": 17, "grey": 15, "light_grey": 9, "blue": 13, "light_blue": 4,
+    "tan": 7, "cream": 2, "white": 3, "ballast": 6, "teal": 2, "navy": 3, "dark_grey": 5, "orange": 1,
+    "silver": 2,
 }  # fmt: skip
 COACH_ROOFS: Palette = {
-    "light_grey": 18, "grey": 22, "silver": 14, "white": 10, "dark_grey": 10, "ballast": 6, "green": 3,
-    "blue": 4, "red": 3, "brown": 4, "oxide": 2,
+    "light_grey": 18, "grey": 22, "silver": 14, "white": 12, "dark_grey": 7, "ballast": 8, "ballast_brown": 3,
+    "green": 3, "blue": 4, "red": 3, "brown": 4, "oxide": 2,
 }  # fmt: skip
 LIVERIES: Palette = {
     "red": 20, "blue": 13, "green": 10, "dark_green": 5, "orange": 8, "yellow": 7, "navy": 6, "grey": 6,
@@ -180,13 +197,13 @@ class Weather:
             rng: source of the draw.
             age: 0 for new, 1 for worn out.
         """
-        dust = np.asarray(pick(rng, {"ballast": 6, "brown": 3, "grey": 2, "dark_grey": 1, "tan": 1}, 0.15))
+        dust = np.asarray(pick(rng, {**GROUND, "ballast": 6, "brown": 4, "grey": 2}, 0.15))
         return cls(
             noise=Noise.draw(rng),
             blotch=float(rng.uniform(0.02, 0.06) + 0.10 * age * rng.random()),
             grain=float(rng.uniform(0.01, 0.03) + 0.05 * age * rng.random()),
             streak=float(rng.uniform(0.0, 0.03) + 0.10 * age * rng.random()),
-            dust=float(age * rng.uniform(0.0, 0.5)),
+            dust=float(age * rng.uniform(0.0, 0.6)),
             dust_colour=dust,
             dust_side=float(rng.uniform(-0.5, 0.5)),
             rust=float(max(0.0, age * rng.uniform(-0.4, 1.0))),

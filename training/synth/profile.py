@@ -16,6 +16,12 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _positive(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] <= 0:
+        raise ValueError(f"the low end must be above 0. Received: {list(value)}")
+    return value
+
+
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Low and high end of a uniform distribution."""
 
@@ -30,7 +36,7 @@ class YardRanges(Settings):
     """What facilities look like."""
 
     styles: Weights
-    """marshalling, station, terminal, siding, mainline; and without rails: town, road, field, industry."""
+    """marshalling, station, terminal, siding, mainline; and without rails: town, road, bridge, field, industry."""
     regions: Weights
     """Regions of the vehicle fleet, see `training.synth.vehicles`."""
     width_m: Range
@@ -46,6 +52,8 @@ class YardRanges(Settings):
     electrified: Share
     portals: Share
     """Electrified groups are spanned by portals instead of single masts."""
+    bridges: Share
+    """Share of facilities that a bridge crosses."""
     latitude_deg: Range
     longitude_deg: Range
 
@@ -73,10 +81,17 @@ class LightRanges(Settings):
     """Sun, sky and viewing direction."""
 
     elevation_deg: Range
+    """Low sun is common: the middle of the draws lies at two fifths of the range."""
     along: Share
     """Share of dates with the sun within 20 degrees of the yard's axis."""
-    sky: Range
-    """Diffuse share of the light on level ground."""
+    across: Share
+    """Share of dates with the sun within 20 degrees of the perpendicular to the yard's axis."""
+    sky: Annotated[Range, AfterValidator(_positive)]
+    """Diffuse share of the light on level ground under a clear sky, uniform in its logarithm."""
+    veiled: Share
+    """Share of dates under thin cloud, with pale shadows or none."""
+    veil: Range
+    """Diffuse share of the light on these dates."""
     lean: Share
     """Share of dates that are seen off nadir."""
     off_nadir_deg: Range
@@ -90,15 +105,32 @@ class SensorRanges(Settings):
     """Standard deviation of the point spread, in delivered pixels."""
     noise: Range
     """Standard deviation on mid grey, of full scale."""
+    level: Range
+    """Median of the delivered image, of full scale."""
     sharpen: Range
+    """Weight of the unsharp mask; weak ones are commoner."""
+    halo_px: Range
+    """Standard deviation of the unsharp mask, delivered pixels."""
     haze: Range
     gamma: Range
     contrast: Range
+    toe: Range
+    """Slope of the tone curve in the shadows against that in the lights: below 1 washed out, above 1 crushed."""
     tint: float = Field(ge=0)
     """Standard deviation of the logarithm of the channel gains."""
+    cast: Share
+    """Share of dates with a bluish, greenish or yellow cast."""
     saturation: Range
+    coarse: Share
+    """Share of dates that went through a coarser grid on their way, by a factor in `coarse_factor`."""
+    coarse_factor: Range
+    coarsest_m: float = Field(gt=0)
+    """No grid on the way is coarser than this, metres."""
+    smear: Share
+    """Share of dates whose colour is coarser than their brightness, as after pan-sharpening."""
     jpeg: Share
     jpeg_quality: Range
+    """Good ones are commoner."""
     pan: Share
     deep: Share
     """Share of dates delivered as 16-bit numbers of 11 significant bits."""
@@ -120,11 +152,19 @@ class TrafficRanges(Settings):
     compact: Share
     """Share of dates on which neighbouring tracks are filled first."""
     gap_m: Range
-    """Between the bodies of coupled cars."""
+    """Between the bodies of coupled cars; much the same within a string."""
     lots: Range
     """Share of the places for containers and lorries that are taken."""
     tarped: Range
     """Extra share of cars that carry a tarpaulin."""
+    locomotives: Range
+    """Share of strings with locomotives at an end."""
+    depot: Share
+    """Share of dates with a line of locomotives on a track of its own."""
+    unit_trains: Share
+    """Share of dates on which most strings are cuts of one unit train, of equal cars."""
+    alone: Share
+    """Share of strings that are a single wagon or two."""
 
 
 class Profile(Settings):

@@ -1,10 +1,10 @@
-"""Bodies with a roof: covered and tank wagons, covered hoppers, closed autoracks, coaches and locomotives."""
+"""Bodies with a roof: covered and tank wagons, covered hoppers, hooded coil wagons, closed autoracks, coaches."""
 
 import numpy as np
 
-from training.synth.freight import underframe
+from training.synth.freight import DECK_M, underframe
 from training.synth.loads import sag
-from training.synth.paint import COACH_ROOFS, HOPPERS, LIVERIES, ROOFS, TANKS, Array, Noise, pick, vary
+from training.synth.paint import COACH_ROOFS, GROUND, HOPPERS, LIVERIES, ROOFS, TANKS, Array, Noise, pick, vary
 from training.synth.solid import Canvas, Draw, Part, Size, block, disc, lines, rgb, strip
 
 
@@ -191,6 +191,31 @@ def autorack_closed(draw: Draw, size: Size) -> list[Part]:
     ]
 
 
+def coil(draw: Draw, size: Size) -> list[Part]:
+    """A wagon for steel coils under rounded hoods, telescoping ones of unequal height or lids side by side."""
+    colour = draw.colour(
+        {**GROUND, "silver": 9, "light_grey": 9, "grey": 5, "blue": 3, "oxide": 5, "white": 4, "green": 2}
+    )
+    hoods = int(draw.design.integers(1, 3)) if draw.region == "north_america" else int(draw.design.choice([3, 3, 2, 5]))
+    end, step = draw.between(0.15, 0.7), draw.between(0.06, 0.16)
+    drop, ribbed = (draw.between(0.4, 1.0), draw.between(1.6, 2.6)), draw.chance(0.5)
+    length = (size.length_m - 2 * end) / hoods
+    tones = 1 + 0.06 * draw.unit.standard_normal(hoods).astype(np.float32)
+    pitch, gap = draw.between(0.6, 1.6), 0.0 if hoods > 2 else draw.between(0.05, 0.3)
+
+    def paint(canvas: Canvas) -> None:
+        u, v = canvas.u, canvas.v
+        at = u / length + hoods / 2
+        i = np.clip(np.floor(at), 0, hoods - 1).astype(np.intp)
+        inner = (i % 2) * np.float32(step * (hoods > 2))
+        inside = (np.abs(at - i - 0.5) * length < length / 2 - gap / 2) & (np.abs(v) < size.width_m / 2 - 0.05)
+        z = size.height_m - step + inner - sag(v, size.width_m / 2, *drop)
+        gain = tones[i] * (1 - 0.10 * lines(u, pitch, 0.1) * ribbed)
+        canvas.lay(inside, z, colour * gain[..., None])
+
+    return [underframe(draw, size, DECK_M + 0.1, size.width_m), paint]
+
+
 def passenger(draw: Draw, size: Size) -> list[Part]:
     """A coach: rounded roof with seams along it, air conditioning, vents, and gangways at its ends."""
     colour = draw.colour(COACH_ROOFS, mixed=0.1)
@@ -201,6 +226,8 @@ def passenger(draw: Draw, size: Size) -> list[Part]:
     box_length, box_width = draw.between(1.5, 5.0), draw.between(1.2, 2.2)
     places = [(i + 0.5) / units - 0.5 for i in range(units)] if units != 2 else [-0.42, 0.42]
     sunk = draw.chance(0.3)
+    current = draw.chance(0.25) and bool(draw.unit.random() < 0.5)
+    place_of_bow = draw.between(0.2, 0.4) * size.length_m
 
     def paint(canvas: Canvas) -> None:
         skirt = (np.abs(canvas.v) > shoulder * size.width_m / 2) & canvas.cover
@@ -212,6 +239,8 @@ def passenger(draw: Draw, size: Size) -> list[Part]:
             for fan in (-0.3, 0.3):
                 spot = (centre[0] + fan * box_length, 0.0)
                 canvas.lay(disc(canvas, spot, 0.35), canvas.z, colour * gain * np.float32(0.6))
+        if current:
+            pantograph(canvas, place_of_bow, size.height_m, rgb(0.045), diamond=False)
 
     seam = draw.between(0.3, 0.7) * size.width_m / 2
     return [
@@ -221,6 +250,18 @@ def passenger(draw: Draw, size: Size) -> list[Part]:
         _stripes(draw, (-seam, seam), 0.08, draw.between(-0.2, 0.15)),
         paint,
     ]
+
+
+def pantograph(canvas: Canvas, place: float, height: float, colour: Array, diamond: bool) -> None:
+    """The thin arms of a pantograph, of two halves or of one, its base frame and the bow across."""
+    u, v = canvas.u - place, canvas.v
+    reach = 1.25 if diamond else 0.9
+    arms = (np.abs(np.abs(v) - 0.5 + 0.3 * np.abs(u)) < 0.09) & (np.abs(u) < reach)
+    if not diamond:
+        arms &= u > -0.5
+    bow = (np.abs(np.abs(u - (0.0 if diamond else 0.6)) - 0.2) < 0.09) & (np.abs(v) < 0.9)
+    base = (np.abs(np.abs(u) - reach + 0.1) < 0.09) & (np.abs(v) < 0.65)
+    canvas.lay(arms | bow | base, height, colour)
 
 
 def _gangway(size: Size) -> Part:

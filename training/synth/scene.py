@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from training.synth.canvas import Fields, Frame, Placement
 from training.synth.compose import paint_yard, snowed
+from training.synth.cutouts import Stock, with_cutouts
 from training.synth.grid import Grid, lay_grid
-from training.synth.light import Sky, illuminate, view
+from training.synth.light import DARK, Sky, illuminate, view
 from training.synth.profile import Profile, uniform
 from training.synth.sensor import Sensor, clouds, expose, resample
 from training.synth.tracks import Points
@@ -73,7 +74,8 @@ class Truth:
         label: class of configs/classes.yaml.
         kind: of the vehicle or object.
         corners_px: (4, 2), scene pixels.
-        visible: share inside the image and its footprint, not under opaque cloud, not behind something higher.
+        visible: share inside the image and its footprint, not under opaque cloud, not behind something higher;
+            what lies in the near-black shadow of something higher counts half.
         length_m: of the body.
         width_m: of the body.
     """
@@ -108,28 +110,32 @@ class RenderedScene:
 def draw_conditions(rng: np.random.Generator, yard: Yard, profile: Profile) -> Conditions:
     """Light, sensor and file of a date."""
     light, sensor = profile.light, profile.sensor
-    azimuth = uniform(rng, (0.0, 360.0))
-    if rng.random() < light.along:
-        azimuth = 90 - np.degrees(yard.heading) + 180 * int(rng.integers(2)) + uniform(rng, (-20.0, 20.0))
-    other = rng.random()
+    azimuth, side = uniform(rng, (0.0, 360.0)), rng.random()
+    if side < light.along + light.across:
+        turn = 0 if side < light.along else 90
+        azimuth = 90 - np.degrees(yard.heading) + turn + 180 * int(rng.integers(2)) + uniform(rng, (-20.0, 20.0))
+    low, high = light.elevation_deg
+    other, gsd = rng.random(), uniform(rng, sensor.gsd_m)
+    # clear skies differ by factors, not by sums: 0.02 and 0.04 are as far apart as 0.1 and 0.2
+    clear = float(np.exp(uniform(rng, (np.log(light.sky[0]), np.log(light.sky[1])))))
     day = datetime(2018, 1, 1, tzinfo=UTC) + timedelta(
         days=int(rng.integers(0, 2500)), minutes=int(rng.integers(480, 840))
     )
     return Conditions(
         acquired=day,
-        gsd_m=uniform(rng, sensor.gsd_m),
+        gsd_m=gsd,
         epsg=4326 if other < sensor.geographic else yard.epsg,
         rotation_deg=uniform(rng, (-45.0, 45.0)) if other > 1 - sensor.rotated else 0.0,
         sun_azimuth_deg=float(azimuth % 360),
-        sun_elevation_deg=uniform(rng, light.elevation_deg),
-        diffuse=uniform(rng, light.sky),
+        sun_elevation_deg=low + (high - low) * float(rng.beta(1.2, 1.7)),
+        diffuse=uniform(rng, light.veil) if rng.random() < light.veiled else clear,
         off_nadir_deg=uniform(rng, light.off_nadir_deg) if rng.random() < light.lean else 0.0,
         view_azimuth_deg=uniform(rng, (0.0, 360.0)),
         snow=uniform(rng, (0.3, 1.0)) if rng.random() < sensor.snow else 0.0,
         cloud=uniform(rng, (0.03, 0.45)) if rng.random() < sensor.cloud else 0.0,
         cloud_masked=False,
         cut=uniform(rng, (0.1, 0.6)) if rng.random() < sensor.cut else 0.0,
-        sensor=Sensor.draw(rng, sensor),
+        sensor=Sensor.draw(rng, sensor, gsd),
     )
 
 
@@ -140,6 +146,7 @@ def draw_date(
     *,
     conditions: Conditions | None = None,
     wanted: Demand | None = None,
+    stock: Stock | None = None,
 ) -> Date:
     """A date of a yard.
 
@@ -151,12 +158,16 @@ def draw_date(
         profile: the ranges.
         conditions: instead of drawn ones.
         wanted: what stands there, instead of a draw.
+        stock: real wagons, set in place of some of the rendered ones.
     """
     rng = np.random.default_rng([yard.seed, seed, 31])
     drawn = draw_conditions(rng, yard, profile)
     conditions = conditions or drawn
     wanted = wanted or demand(rng, profile.traffic, yard.region)
     placements = on_tracks(rng, yard, wanted, profile.traffic.gap_m) + off_tracks(rng, yard, wanted)
+    if stock:
+        real = np.random.default_rng([yard.seed, seed, 61])
+        placements = with_cutouts(real, placements, stock, conditions.sun_azimuth_deg)
     if conditions.snow > 0:
         placements = [replace(p, solid=snowed(p.solid, rng, conditions.snow)) for p in placements]
     return Date(seed, conditions, tuple(placements))
@@ -188,7 +199,7 @@ class Studio:
     def render(self, date: Date) -> RenderedScene:
         """The image of a date, and its truth.
 
-        Law: equal arguments give equal pixels; the truth does not depend on light or sensor.
+        Law: equal arguments give equal pixels; the boxes do not depend on light or sensor.
         """
         return _render(self, date)
 
@@ -215,7 +226,7 @@ def _render(studio: Studio, date: Date) -> RenderedScene:
     sky, away = _sky(rng, conditions, grid.frame)
     cloud = clouds(rng, grid.size, conditions.gsd_m, conditions.cloud) if conditions.cloud > 0 else None
     shade = None if cloud is None else 0.85 * _cloud_shadow(cloud, fields.z.shape, sky)
-    lit = illuminate(fields, sky, shade)
+    lit, ceiling = illuminate(fields, sky, shade)
     radiance, height = view(fields, lit, sky, away, float(np.radians(conditions.off_nadir_deg)))
     # operators let snow be white
     sensor = replace(conditions.sensor, level=max(conditions.sensor.level, 0.62 * conditions.snow))
@@ -224,7 +235,8 @@ def _render(studio: Studio, date: Date) -> RenderedScene:
     image[~valid] = 0
     seen = valid if cloud is None else valid & (cloud < 0.6)
     usable = seen if conditions.cloud_masked else valid
-    return RenderedScene(image, usable, _truth(date, grid, away, seen, height), grid, conditions)
+    dim = np.where(lit[..., 1] < DARK * fields.rgb[..., 1], ceiling, 0)
+    return RenderedScene(image, usable, _truth(date, grid, away, seen, height=height, dim=dim), grid, conditions)
 
 
 def _sky(rng: np.random.Generator, conditions: Conditions, frame: Frame) -> tuple[Sky, tuple[float, float]]:
@@ -272,9 +284,15 @@ def _truth(
     grid: Grid,
     away: tuple[float, float],
     seen: NDArray[np.bool_],
+    *,
     height: NDArray[np.float32],
+    dim: NDArray[np.float32],
 ) -> tuple[Truth, ...]:
-    """Labelled objects; in a leaning view a body's box is shifted by half of what its roof is shifted."""
+    """Labelled objects; in a leaning view a body's box is shifted by half of what its roof is shifted.
+
+    `dim` is the height up to which each cell of the canvas is in near-black shadow, 0 where light is enough: what
+    reaches above it shades itself, and is told by its sunlit rim.
+    """
     lean_px = np.array(away) * np.tan(np.radians(date.conditions.off_nadir_deg)) / grid.gsd_m
     found = []
     for placement in date.placements:
@@ -285,7 +303,9 @@ def _truth(
         samples = _samples(corners)
         free = _take(height, (samples * grid.gsd_m + grid.frame.margin_m) / grid.frame.cell_m, 1e3)
         # a roof or a crown that leans over the body hides it
-        visible = float(np.mean((_take(seen, samples, 0) > 0) & (free < solid.height_m + 0.5)))
+        clear = (_take(seen, samples, 0) > 0) & (free < solid.height_m + 0.5)
+        dark = _take(dim, _samples(grid.frame.to_cells(placement.corners())), 0.0) > solid.height_m
+        visible = float(np.mean(clear * np.where(dark, 0.5, 1.0)))
         if visible > 0:
             found.append(Truth(solid.label, solid.kind, corners, visible, solid.length_m, solid.width_m))
     return tuple(found)

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage, sparse
 
 from training.synth.canvas import Frame
-from training.synth.paint import Array
+from training.synth.paint import Array, Colour
 from training.synth.profile import SensorRanges, uniform
 
 
@@ -20,13 +20,19 @@ class Sensor:
         psf_px: standard deviation of the point spread, delivered pixels.
         noise: standard deviation on mid grey, of full scale.
         sharpen: weight of the unsharp mask.
+        halo_px: standard deviation of the unsharp mask.
         haze: share of the radiance replaced by bluish veil.
         gamma: of the tone curve; 1 for 16-bit numbers.
         contrast: steepness of the tone curve at its middle.
+        toe: steepness in the shadows against that in the lights.
         level: median of the delivered image, of full scale.
         burn: brightest that the whitest things may become, before the tone curve; 1 = full scale.
         gains: of the channels.
         saturation: 0 grey, 1 true.
+        coarse: how much coarser the grid was through which the image went on its way; 1 for none.
+        upsampling: "nearest", "bilinear" or "bicubic": the way back from that grid.
+        smear: how much coarser colour is than brightness; 1 for not at all.
+        offset_px: of colour against brightness where it is coarser, whole pixels right and down.
         jpeg: quality, 0 for none.
         pan: one panchromatic band.
         deep: 16-bit numbers of 11 significant bits.
@@ -35,38 +41,58 @@ class Sensor:
     psf_px: float
     noise: float
     sharpen: float
+    halo_px: float
     haze: float
     gamma: float
     contrast: float
+    toe: float
     level: float
     burn: float
     gains: tuple[float, float, float]
     saturation: float
+    coarse: float
+    upsampling: str
+    smear: float
+    offset_px: tuple[int, int]
     jpeg: int
     pan: bool
     deep: bool
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, ranges: SensorRanges) -> "Sensor":
-        """A sensor of the profile."""
+    def draw(cls, rng: np.random.Generator, ranges: SensorRanges, gsd_m: float) -> "Sensor":
+        """A sensor of the profile that delivers pixels of a size."""
         deep = bool(rng.random() < ranges.deep)
-        quality = int(uniform(rng, ranges.jpeg_quality))
         gains = np.exp(rng.normal(0, ranges.tint, 3))
+        if rng.random() < ranges.cast:
+            gains *= np.array(_CASTS[int(rng.integers(len(_CASTS)))]) ** rng.uniform(0.1, 0.8)
+        coarse = min(uniform(rng, ranges.coarse_factor), ranges.coarsest_m / gsd_m)
+        best, worst = ranges.jpeg_quality[1], ranges.jpeg_quality[0]
+        weak, strong = ranges.sharpen
         return cls(
             psf_px=uniform(rng, ranges.psf_px),
             noise=uniform(rng, ranges.noise),
-            sharpen=uniform(rng, ranges.sharpen) if rng.random() < 0.7 else 0.0,
+            sharpen=weak + (strong - weak) * float(rng.random()) ** 2 if rng.random() < 0.8 else 0.0,
+            halo_px=uniform(rng, ranges.halo_px),
             haze=uniform(rng, ranges.haze) * float(rng.random()),
             gamma=uniform(rng, ranges.gamma) if not deep or rng.random() < 0.3 else 1.0,
             contrast=uniform(rng, ranges.contrast),
-            level=uniform(rng, (0.26, 0.5)),
-            burn=uniform(rng, (0.75, 1.5)),
+            toe=uniform(rng, ranges.toe),
+            level=uniform(rng, ranges.level),
+            burn=uniform(rng, (1.0, 2.4)),
             gains=(float(gains[0]), float(gains[1]), float(gains[2])),
             saturation=uniform(rng, ranges.saturation),
-            jpeg=quality if rng.random() < ranges.jpeg and not deep else 0,
+            coarse=coarse if rng.random() < ranges.coarse and coarse > 1.15 else 1.0,
+            upsampling=str(rng.choice(["nearest", "bilinear", "bicubic"], p=[0.15, 0.4, 0.45])),
+            smear=uniform(rng, (1.5, 4.0)) if rng.random() < ranges.smear else 1.0,
+            offset_px=(int(rng.integers(-1, 2)), int(rng.integers(-1, 2))),
+            jpeg=int(best - (best - worst) * rng.random() ** 1.4) if rng.random() < ranges.jpeg and not deep else 0,
             pan=bool(rng.random() < ranges.pan),
             deep=deep,
         )
+
+
+_CASTS: tuple[Colour, ...] = ((0.80, 0.98, 1.26), (0.90, 1.12, 0.97), (1.10, 1.04, 0.76), (1.08, 0.94, 1.06))
+"""Channel gains: bluish, greenish, yellow, reddish."""
 
 
 def area_matrix(cells: int, pixels: int, start: float, cells_per_pixel: float) -> sparse.csr_matrix:
@@ -148,33 +174,61 @@ def expose(radiance: Array, sensor: Sensor, rng: np.random.Generator, cloud: Arr
     if sensor.pan:
         light = light @ np.array([[0.36], [0.38], [0.26]], dtype=np.float32)
     else:
-        light *= np.array(sensor.gains, dtype=np.float32)
         grey = light.mean(axis=2, keepdims=True)
         light = grey + np.float32(sensor.saturation) * (light - grey)
+        light *= np.array(sensor.gains, dtype=np.float32)
     # exposure: the middle of the image at the wanted level, without burning more than a little
     middle = float(np.median(light[::3, ::3]))
     gain = min(sensor.level**sensor.gamma / max(middle, 1e-4), sensor.burn / max(bright, 1e-4))
-    return _deliver(_noisy(light * np.float32(gain), sensor, rng), sensor)
+    return _deliver(_processed(_tone(_noisy(light * np.float32(gain), sensor, rng), sensor), sensor), sensor)
 
 
 def _noisy(light: Array, sensor: Sensor, rng: np.random.Generator) -> Array:
-    """Shot and read noise, then the unsharp mask that also sharpens the noise."""
+    """Shot and read noise."""
     spread = np.float32(sensor.noise) * np.sqrt(np.clip(light, 0, None) * 1.7 + 0.06)
     light = light + spread * rng.standard_normal(light.shape, dtype=np.float32)
-    if sensor.sharpen > 0.05:
-        soft = ndimage.gaussian_filter(light, (0.9, 0.9, 0), truncate=3)
-        light = light + np.float32(sensor.sharpen) * (light - soft)
     return np.asarray(np.clip(light, 0, None), dtype=np.float32)
 
 
-def _deliver(light: Array, sensor: Sensor) -> Array:
-    """Tone curve and number format."""
-    tone = light ** np.float32(1 / sensor.gamma) if sensor.gamma != 1 else light
-    if sensor.gamma != 1:
-        tone = np.float32(sensor.level) + np.float32(sensor.contrast) * (tone - np.float32(sensor.level))
-        # a soft shoulder: whites are compressed, not cut
-        over = tone > 0.8
-        tone[over] = 0.8 + 0.2 * np.tanh((tone[over] - 0.8) / 0.2)
+def _tone(light: Array, sensor: Sensor) -> Array:
+    """The tone curve, full scale 1: it keeps the level, shadows fall by `toe`, whites are compressed, not cut."""
+    if sensor.gamma == 1:
+        return light
+    tone = light ** np.float32(1 / sensor.gamma)
+    tone -= np.float32(sensor.level)
+    tone *= np.where(tone < 0, np.float32(sensor.contrast * sensor.toe), np.float32(sensor.contrast))
+    tone += np.float32(sensor.level)
+    over = tone > 0.8
+    tone[over] = 0.8 + 0.2 * np.tanh((tone[over] - 0.8) / 0.2)
+    return np.asarray(tone, dtype=np.float32)
+
+
+def _processed(tone: Array, sensor: Sensor) -> Array:
+    """What is done to pictures before delivery: coarser grids, halos of sharpening, coarser colour."""
+    rows, cols, bands = tone.shape
+    if sensor.coarse > 1:
+        small = (max(2, round(cols / sensor.coarse)), max(2, round(rows / sensor.coarse)))
+        back = Image.Resampling[sensor.upsampling.upper()]
+        tone = _resized(_resized(tone, small, Image.Resampling.BILINEAR), (cols, rows), back)
+    if sensor.sharpen > 0.05:
+        soft = ndimage.gaussian_filter(tone, (sensor.halo_px, sensor.halo_px, 0), truncate=2.5)
+        tone = tone + np.float32(sensor.sharpen) * (tone - soft)
+    if sensor.smear > 1 and bands == 3:
+        grey = tone.mean(axis=2, keepdims=True)
+        small = (max(2, round(cols / sensor.smear)), max(2, round(rows / sensor.smear)))
+        colour = _resized(_resized(tone - grey, small, Image.Resampling.BOX), (cols, rows), Image.Resampling.BICUBIC)
+        tone = grey + np.roll(colour, sensor.offset_px[::-1], axis=(0, 1))
+    return tone
+
+
+def _resized(field: Array, size: tuple[int, int], method: Image.Resampling) -> Array:
+    """An image on a grid of another size (columns, rows) over the same ground."""
+    bands = [Image.fromarray(np.ascontiguousarray(field[..., i])).resize(size, method) for i in range(field.shape[2])]
+    return np.stack([np.asarray(band, dtype=np.float32) for band in bands], axis=2)
+
+
+def _deliver(tone: Array, sensor: Sensor) -> Array:
+    """Number format."""
     if sensor.deep:
         return np.clip(60 + tone * 900, 1, 2047).astype(np.uint16)
     delivered = np.clip(tone * 255 + 0.5, 0, 255).astype(np.uint8)

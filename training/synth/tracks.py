@@ -71,6 +71,7 @@ class Track:
         tone: relative brightness of the bed.
         rust: 0..1, brown bed.
         shine: 0..1, polished share of the rail heads.
+        oil: 0..1, dark stripe of oil and dirt between the rails.
         storage: cars may stand here.
         electrified: a contact wire hangs above.
         group: index of the group of neighbours.
@@ -83,6 +84,7 @@ class Track:
     tone: float
     rust: float
     shine: float
+    oil: float
     storage: bool
     electrified: bool
     group: int

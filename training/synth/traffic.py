@@ -8,6 +8,8 @@ from shapely import STRtree, contains_xy
 from shapely.geometry import LineString, Polygon
 
 from training.synth.canvas import Placement
+from training.synth.consist import MAX_GAP_M, Fleet, draw_string
+from training.synth.furniture import bus
 from training.synth.objects import (
     draw_car,
     draw_container,
@@ -19,7 +21,7 @@ from training.synth.objects import (
 from training.synth.profile import TrafficRanges, uniform
 from training.synth.solid import Solid
 from training.synth.tracks import Track
-from training.synth.vehicles import KINDS, WEIGHTS, draw_string
+from training.synth.vehicles import KINDS, WEIGHTS
 from training.synth.yard import Yard
 
 CAR_LABELS = frozenset({"railcar", "tarped_railcar"})
@@ -36,6 +38,10 @@ class Demand:
         compact: neighbouring tracks are filled first, from one end.
         region: of the vehicle fleet.
         within: middles of cars and boxes lie in this polygon, if given.
+        locomotives: share of strings with locomotives at an end.
+        depot: a line of locomotives stands on a track of its own.
+        unit: most strings are one unit train, parked in cuts.
+        alone: share of strings that are a single wagon or two.
     """
 
     cars: int
@@ -44,6 +50,10 @@ class Demand:
     compact: bool
     region: str
     within: Polygon | None = None
+    locomotives: float = 0.25
+    depot: bool = False
+    unit: bool = False
+    alone: float = 0.0
 
 
 def demand(rng: np.random.Generator, ranges: TrafficRanges, region: str) -> Demand:
@@ -57,6 +67,10 @@ def demand(rng: np.random.Generator, ranges: TrafficRanges, region: str) -> Dema
         lots=uniform(rng, ranges.lots) * float(rng.random() < 0.8),
         compact=bool(rng.random() < ranges.compact),
         region=region,
+        locomotives=uniform(rng, ranges.locomotives),
+        depot=bool(rng.random() < ranges.depot),
+        unit=bool(rng.random() < ranges.unit_trains),
+        alone=ranges.alone,
     )
 
 
@@ -78,6 +92,13 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
     weights = kind_weights(wanted.region, wanted.tarped)
     stretches = _stretches(rng, yard, wanted)
     missing = wanted.cars
+    unit = Fleet.of_unit_train(rng, weights) if wanted.unit else None
+    if wanted.depot and stretches:
+        track, low, high = stretches.pop(int(rng.integers(len(stretches))))
+        engines = draw_string(
+            rng, min(high - low, rng.uniform(25, 140)), weights={"locomotive": 1}, region=wanted.region
+        )
+        placed.extend(_within(wanted, _couple(rng, track, engines, low, gap_m)[1]))
     # a first pass leaves room on the tracks, later ones fill it
     for _ in range(12):
         rest: list[tuple[Track, float, float]] = []
@@ -86,8 +107,16 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
                 return placed
             room = high - low
             fill = room if wanted.compact and rng.random() < 0.8 else room * rng.uniform(0.15, 1.0)
-            share = missing * 17.0 + 8.0
-            string = draw_string(rng, min(fill, share), weights=weights, region=wanted.region, locomotive_share=0.25)
+            if rng.random() < wanted.alone:
+                fill = min(fill, rng.uniform(14, 36))
+            string = draw_string(
+                rng,
+                min(fill, missing * 17.0 + 8.0),
+                weights=weights,
+                region=wanted.region,
+                locomotive_share=wanted.locomotives,
+                unit=unit if rng.random() < 0.8 else None,
+            )
             string = _limited(string, missing)
             length = sum(solid.length_m for solid in string) + gap_m[1] * len(string)
             if not string:
@@ -95,8 +124,7 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
                 continue
             start = low + (0.0 if wanted.compact and rng.random() < 0.5 else rng.uniform(0, max(room - length, 0.0)))
             end, cars = _couple(rng, track, string, start, gap_m)
-            if wanted.within is not None:
-                cars = [car for car in cars if contains_xy(wanted.within, car.x_m, car.y_m)]
+            cars = _within(wanted, cars)
             placed.extend(cars)
             missing -= sum(car.solid.label in CAR_LABELS for car in cars)
             rest.extend((track, a, b) for a, b in ((low, start - 5), (end + 5, high)) if b - a > 14)
@@ -104,6 +132,13 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
         if not wanted.compact:
             rng.shuffle(stretches)
     return placed
+
+
+def _within(wanted: Demand, cars: list[Placement]) -> list[Placement]:
+    """Those whose middles lie where they are wanted."""
+    if wanted.within is None:
+        return cars
+    return [car for car in cars if contains_xy(wanted.within, car.x_m, car.y_m)]
 
 
 def _limited(string: Sequence[Solid], cars: int) -> list[Solid]:
@@ -146,9 +181,10 @@ def _couple(
 ) -> tuple[float, list[Placement]]:
     """Stand a string from arc length `start` on: where it ends, and the cars with couplings between them."""
     s, placed = start, []
+    usual = uniform(rng, gap_m)
     for i, solid in enumerate(string):
         if i:
-            gap = uniform(rng, gap_m)
+            gap = float(np.clip(usual + rng.normal(0, 0.05), gap_m[0], min(gap_m[1], MAX_GAP_M)))
             placed.append(Placement(draw_coupling(rng, gap), *track.seat(s + gap / 2, 4.0)))
             s += gap
         x, y, heading = track.seat(s + solid.length_m / 2, solid.length_m)
@@ -163,14 +199,17 @@ def off_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand) -> list[Pla
     stacks = rng.random() < 0.35
     rails = STRtree([LineString(track.points) for track in yard.tracks])
     for spot in yard.spots:
-        if rng.random() > wanted.lots * (0.35 if spot.use == "traffic" else 1.0):
+        moving = spot.use in {"traffic", "haul"}
+        if rng.random() > wanted.lots * (0.35 if moving else 1.0):
             continue
         if spot.use == "box":
             solid = draw_tarped_stack(rng) if rng.random() < (0.5 if stacks else 0.06) else draw_container(rng)
         elif spot.use == "car" or (spot.use == "traffic" and rng.random() < 0.7):
             solid = draw_car(rng)
+        elif spot.use == "haul" and rng.random() < 0.25:
+            solid = bus(rng)
         else:
-            solid = draw_trailer(rng) if rng.random() < 0.45 else draw_truck(rng)
+            solid = draw_trailer(rng) if not moving and rng.random() < 0.45 else draw_truck(rng)
         wobble = rng.normal(0, 0.25, 2)
         heading = spot.heading + rng.normal(0, 0.015)
         placed.append(Placement(solid, spot.x_m + wobble[0], spot.y_m + wobble[1], float(heading)))

@@ -1,31 +1,24 @@
-"""Rail vehicles: their kinds, sizes by region, and strings of them as they stand in a yard."""
+"""Rail vehicles: their kinds, how often they occur and how long they are by region, and how one is drawn."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 
-from training.synth import freight, roofed, traction
+from training.synth import flats, freight, roofed, traction
 from training.synth.solid import Draw, Part, Size, Solid, assemble, turned
 
 Range = tuple[float, float]
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        "covered": "railcar",
-        "tank": "railcar",
-        "open_empty": "railcar",
-        "open_loaded": "railcar",
-        "flat_empty": "railcar",
-        "flat_loaded": "railcar",
-        "flat_container": "railcar",
-        "hopper": "railcar",
-        "autorack": "railcar",
-        "passenger": "railcar",
-        "tarped": "tarped_railcar",
+        "covered": "railcar", "tank": "railcar", "open_empty": "railcar", "open_loaded": "railcar",
+        "flat_empty": "railcar", "flat_loaded": "railcar", "flat_container": "railcar", "well": "railcar",
+        "lumber": "railcar", "coil": "railcar", "hopper": "railcar", "hopper_open": "railcar",
+        "two_axle": "railcar", "autorack": "railcar", "passenger": "railcar", "tarped": "tarped_railcar",
         "locomotive": "locomotive",
     }
-)
+)  # fmt: skip
 """Kinds of rail vehicles and the class of each."""
 
 REGIONS = ("europe", "north_america", "east_asia", "russia")
@@ -34,27 +27,28 @@ REGIONS = ("europe", "north_america", "east_asia", "russia")
 WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "europe": {
-            "covered": 22, "tank": 14, "open_empty": 9, "open_loaded": 9, "flat_empty": 9, "flat_loaded": 4,
-            "flat_container": 10, "hopper": 10, "autorack": 2, "passenger": 5, "tarped": 7, "locomotive": 1,
+            "covered": 18, "tank": 13, "open_empty": 8, "open_loaded": 8, "flat_empty": 9, "flat_loaded": 4,
+            "flat_container": 9, "well": 0, "lumber": 1, "coil": 6, "hopper": 6, "hopper_open": 4, "two_axle": 7,
+            "autorack": 4, "passenger": 5, "tarped": 7, "locomotive": 1,
         },
         "north_america": {
-            "covered": 17, "tank": 18, "open_empty": 7, "open_loaded": 8, "flat_empty": 5, "flat_loaded": 4,
-            "flat_container": 10, "hopper": 21, "autorack": 6, "passenger": 2, "tarped": 2, "locomotive": 1,
+            "covered": 14, "tank": 17, "open_empty": 7, "open_loaded": 7, "flat_empty": 4, "flat_loaded": 3,
+            "flat_container": 3, "well": 9, "lumber": 5, "coil": 3, "hopper": 15, "hopper_open": 11, "two_axle": 0,
+            "autorack": 7, "passenger": 2, "tarped": 2, "locomotive": 1,
         },
         "east_asia": {
-            "covered": 20, "tank": 12, "open_empty": 14, "open_loaded": 17, "flat_empty": 6, "flat_loaded": 4,
-            "flat_container": 7, "hopper": 4, "autorack": 0.5, "passenger": 4, "tarped": 12, "locomotive": 1,
+            "covered": 19, "tank": 12, "open_empty": 13, "open_loaded": 16, "flat_empty": 6, "flat_loaded": 4,
+            "flat_container": 7, "well": 0.3, "lumber": 0.5, "coil": 1.5, "hopper": 3, "hopper_open": 3,
+            "two_axle": 2.5, "autorack": 0.5, "passenger": 4, "tarped": 12, "locomotive": 1,
         },
         "russia": {
-            "covered": 14, "tank": 20, "open_empty": 16, "open_loaded": 16, "flat_empty": 7, "flat_loaded": 5,
-            "flat_container": 7, "hopper": 8, "autorack": 0.5, "passenger": 3, "tarped": 5, "locomotive": 1,
+            "covered": 14, "tank": 20, "open_empty": 15, "open_loaded": 15, "flat_empty": 7, "flat_loaded": 5,
+            "flat_container": 7, "well": 0, "lumber": 1.5, "coil": 1.5, "hopper": 6, "hopper_open": 4,
+            "two_axle": 0.5, "autorack": 0.7, "passenger": 3, "tarped": 5, "locomotive": 1,
         },
     }
 )  # fmt: skip
 """How often each kind stands in a yard of a region, per wagon."""
-
-MAX_GAP_M = 1.5
-"""Largest gap between the bodies of coupled vehicles, kept free by `draw_string`."""
 
 LENGTHS_M: Mapping[str, Mapping[str, tuple[Range, ...]]] = MappingProxyType(
     {
@@ -79,13 +73,18 @@ LENGTHS_M: Mapping[str, Mapping[str, tuple[Range, ...]]] = MappingProxyType(
         },
         "flat_container": {
             "europe": ((12.4, 12.9), (16.3, 17.0), (18.4, 19.7), (18.4, 19.7), (24.8, 26.0)),
-            "north_america": ((16.5, 17.2), (20.5, 21.7)),
+            "north_america": ((26.5, 27.2), (18.3, 20.4)),
             "": ((12.4, 13.4), (13.2, 14.2), (18.4, 19.6)),
         },
         "hopper": {
             "north_america": ((12.8, 15.0), (15.5, 18.3)),
             "": ((9.0, 11.8), (9.0, 11.8), (11.8, 14.0), (13.5, 17.5)),
         },
+        "hopper_open": {"north_america": ((14.3, 15.4), (15.2, 16.3)), "": ((9.0, 11.5), (11.5, 14.0), (12.5, 14.5))},
+        "well": {"": ((14.6, 16.4), (16.5, 17.6), (19.6, 21.7))},
+        "lumber": {"north_america": ((18.6, 20.4), (22.0, 22.5)), "": ((13.2, 14.6), (18.2, 19.4))},
+        "coil": {"north_america": ((12.8, 15.0), (16.0, 17.2)), "": ((10.8, 12.2), (11.6, 12.1), (13.0, 14.0))},
+        "two_axle": {"": ((7.5, 8.6), (8.4, 9.4), (9.2, 10.5))},
         "autorack": {"north_america": ((27.0, 27.5),), "": ((12.8, 14.2), (25.0, 26.4))},
         "passenger": {"north_america": ((25.3, 25.9),), "": ((24.0, 24.6), (26.0, 26.4), (26.0, 26.4))},
         "locomotive": {
@@ -145,27 +144,56 @@ def _open_loaded(draw: Draw, length: float) -> tuple[Size, list[Part]]:
 def _flat_empty(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     bulkheads = draw.chance(0.15)
     size = Size(length, draw.between(2.6, 3.1), draw.between(2.4, 3.8) if bulkheads else 1.65)
-    return size, freight.flat_empty(draw, size)
+    return size, flats.flat_empty(draw, size)
 
 
 def _flat_loaded(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     size = Size(length, draw.between(2.65, 3.1), draw.between(2.2, 4.0))
-    return size, freight.flat_loaded(draw, size)
+    return size, flats.flat_loaded(draw, size)
 
 
 def _flat_container(draw: Draw, length: float) -> tuple[Size, list[Part]]:
-    if draw.region == "north_america" and draw.chance(0.7):
-        height = float(draw.design.choice([1.5, 3.2, 5.6, 6.1], p=[0.15, 0.25, 0.35, 0.25]))
-        size = Size(length, draw.between(2.9, 3.1), height)
-        return size, freight.well(draw, size)
     size = Size(length, draw.between(2.45, 2.8), draw.between(3.7, 4.1))
-    return size, freight.flat_container(draw, size)
+    return size, flats.flat_container(draw, size)
+
+
+def _well(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    height = float(draw.design.choice([1.5, 3.2, 5.6, 6.1], p=[0.25, 0.25, 0.3, 0.2]))
+    size = Size(length, draw.between(2.9, 3.1), height)
+    return size, flats.well(draw, size)
+
+
+def _lumber(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    size = Size(length, draw.between(2.75, 3.1), draw.between(3.6, 4.6))
+    return size, flats.lumber(draw, size)
+
+
+def _coil(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    size = Size(length, draw.between(2.7, 3.1), draw.between(3.2, 4.25))
+    return size, roofed.coil(draw, size)
+
+
+def _hopper_open(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    high = (3.6, 4.2) if draw.region == "north_america" else (3.2, 4.0)
+    size = Size(length, draw.between(2.8, 3.25), draw.between(*high))
+    return size, freight.hopper_open(draw, size)
+
+
+def _two_axle(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    style = draw.style(covered=34, open_empty=18, open_loaded=16, hopper=12, flat=14, tank=6)
+    high = {"covered": (3.5, 4.1), "hopper": (3.0, 3.8), "tank": (3.6, 4.2), "flat": (1.65, 1.65)}
+    size = Size(length, draw.between(2.5, 3.0), draw.between(*high.get(style, (1.9, 2.9))))
+    builders: Mapping[str, Callable[[Draw, Size], list[Part]]] = {
+        "covered": roofed.covered, "open_empty": freight.open_empty, "open_loaded": freight.open_loaded,
+        "hopper": freight.hopper_open, "flat": flats.flat_deck, "tank": roofed.tank,
+    }  # fmt: skip
+    return size, builders[style](draw, size)
 
 
 def _hopper(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     high = (4.2, 4.7) if draw.region == "north_america" else (3.3, 4.4)
     size = Size(length, draw.between(2.7, 3.2), draw.between(*high))
-    return size, (roofed.hopper_covered if draw.chance(0.5) else freight.hopper_open)(draw, size)
+    return size, roofed.hopper_covered(draw, size)
 
 
 def _autorack(draw: Draw, length: float) -> tuple[Size, list[Part]]:
@@ -177,7 +205,7 @@ def _autorack(draw: Draw, length: float) -> tuple[Size, list[Part]]:
         )
         return size, roofed.autorack_closed(draw, size)
     size = Size(length, draw.between(2.7, 3.1), draw.between(4.2, 4.6))
-    return size, freight.autorack_open(draw, size)
+    return size, flats.autorack_open(draw, size)
 
 
 def _passenger(draw: Draw, length: float) -> tuple[Size, list[Part]]:
@@ -192,13 +220,14 @@ def _locomotive(draw: Draw, length: float) -> tuple[Size, list[Part]]:
 
 def _tarped(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     size = Size(min(length, 20.0), draw.between(2.6, 3.2), draw.between(2.3, 4.2))
-    return size, freight.tarped(draw, size)
+    return size, flats.tarped(draw, size)
 
 
 _BUILDERS: Mapping[str, Callable[[Draw, float], tuple[Size, list[Part]]]] = {
     "covered": _covered, "tank": _tank, "open_empty": _open_empty, "open_loaded": _open_loaded,
     "flat_empty": _flat_empty, "flat_loaded": _flat_loaded, "flat_container": _flat_container,
-    "hopper": _hopper, "autorack": _autorack, "passenger": _passenger, "locomotive": _locomotive,
+    "well": _well, "lumber": _lumber, "coil": _coil, "hopper": _hopper, "hopper_open": _hopper_open,
+    "two_axle": _two_axle, "autorack": _autorack, "passenger": _passenger, "locomotive": _locomotive,
     "tarped": _tarped,
 }  # fmt: skip
 
@@ -225,67 +254,3 @@ def draw_vehicle(rng: np.random.Generator, kind: str, region: str = "europe", *,
     oldest = 0.6 if kind in {"passenger", "locomotive"} else 1.0
     weather = draw.weather(0.0, oldest, rusts=kind not in {"tarped", "open_loaded", "flat_loaded"})
     return assemble(kind, KINDS[kind], size, parts, weather)
-
-
-def _pick_kind(rng: np.random.Generator, weights: Mapping[str, float], leave_out: frozenset[str]) -> str:
-    kinds = [kind for kind, weight in weights.items() if weight > 0 and kind not in leave_out]
-    share = np.array([weights[kind] for kind in kinds])
-    return kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
-
-
-def _consist(
-    rng: np.random.Generator, weights: Mapping[str, float], locomotive_share: float
-) -> list[tuple[str, int, int]]:
-    """Blocks (kind, series, how many) of an endless string."""
-    rail = frozenset({"passenger", "locomotive"})
-    total = sum(weights.values())
-    only_coaches = all(weight <= 0 or kind in rail for kind, weight in weights.items())
-    coaches = only_coaches or rng.random() < weights.get("passenger", 0.0) / total
-    engines = int(rng.random() < locomotive_share) * (1 + int(rng.random() < 0.25))
-    blocks: list[tuple[str, int, int]] = []
-    if weights.get("locomotive", 0.0) > 0 and engines:
-        blocks.append(("locomotive", int(rng.integers(2**62)), engines))
-    if coaches and weights.get("passenger", 0.0) > 0:
-        return [*blocks, ("passenger", int(rng.integers(2**62)), 400)]
-    if coaches:
-        return [("locomotive", int(rng.integers(2**62)), 400)]
-    mean = float(rng.choice([400.0, 6.0, 1.7], p=[0.3, 0.4, 0.3]))
-    for _ in range(400):
-        kind = _pick_kind(rng, weights, rail)
-        blocks.append((kind, int(rng.integers(2**62)), int(rng.geometric(1 / mean))))
-    return blocks
-
-
-def draw_string(
-    rng: np.random.Generator,
-    length_m: float,
-    *,
-    weights: Mapping[str, float] | None = None,
-    region: str = "europe",
-    locomotive_share: float = 0.15,
-) -> list[Solid]:
-    """A string of coupled vehicles: a unit train, blocks of equal wagons, mixed freight or coaches.
-
-    Law: the bodies with gaps of up to `MAX_GAP_M` between them fit into `length_m`. The gaps are left to the
-    caller, who places the vehicles with gaps of rng.uniform(0.8, 1.5).
-
-    Args:
-        rng: source of all randomness.
-        length_m: room on the track.
-        weights: frequency of kinds, by default `WEIGHTS[region]`; kinds left out do not occur.
-        region: one of `REGIONS`.
-        locomotive_share: probability that the string has a locomotive at an end.
-
-    Returns:
-        The vehicles in order; none if no vehicle fits.
-    """
-    solids: list[Solid] = []
-    room = length_m
-    for kind, series, count in _consist(rng, weights or WEIGHTS[region], locomotive_share):
-        for _ in range(count):
-            solid = draw_vehicle(rng, kind, region, series=series)
-            if solid.length_m > room:
-                return solids[::-1] if rng.random() < 0.5 else solids
-            solids.append(solid)
-            room -= solid.length_m + MAX_GAP_M
-    return solids

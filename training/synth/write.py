@@ -69,18 +69,29 @@ def truth_collection(scene: RenderedScene, yard: Yard) -> dict[str, Any]:
             "corners_px": [round(float(v), 3) for v in item.corners_px.ravel()],
         }
         features.append(_feature(ring, properties))
-    conditions = scene.conditions
     return {
         "type": "FeatureCollection",
         "facility_id": yard.facility_id,
-        "acquired": conditions.acquired.isoformat(),
+        "acquired": scene.conditions.acquired.isoformat(),
         "gsd_m": [round(g, 4) for g in scene.grid.gsd_m],
+        "conditions": _conditions(scene.conditions, yard),
+        "features": features,
+    }
+
+
+def _conditions(conditions: Conditions, yard: Yard) -> dict[str, float | bool | str]:
+    """What evaluation slices by."""
+    return {
+        "style": yard.style,
+        "region": yard.region,
+        "yard_heading_deg": round(float(90 - np.degrees(yard.heading)) % 180, 1),
         "sun_azimuth_deg": round(conditions.sun_azimuth_deg, 1),
         "sun_elevation_deg": round(conditions.sun_elevation_deg, 1),
         "off_nadir_deg": round(conditions.off_nadir_deg, 1),
         "cloud": round(conditions.cloud, 3),
         "snow": round(conditions.snow, 2),
-        "features": features,
+        "haze": round(conditions.sensor.haze, 3),
+        "pan": conditions.sensor.pan,
     }
 
 

@@ -7,13 +7,15 @@ from pyproj import Transformer
 from shapely import STRtree
 from shapely.geometry import LineString, MultiPoint, Polygon, box
 
-from training.synth.bands import BANDS, Area, Plan, Spot, surround
+from training.synth.bands import BANDS, surround
 from training.synth.canvas import Overhead, Placement
 from training.synth.groups import rails
+from training.synth.plan import Area, Plan, Spot
 from training.synth.profile import Profile, choose, uniform
 from training.synth.tracks import Axis, Track, with_free
+from training.synth.works import crossings
 
-RAILLESS = frozenset({"town", "road", "field", "industry"})
+RAILLESS = frozenset({"town", "road", "bridge", "field", "industry"})
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def draw_yard(
 def _compose(plan: Plan, style: str, half_across: float, limit: float) -> None:
     """Groups of tracks in the middle, surroundings outside."""
     rng = plan.rng
+    if style == "bridge" or rng.random() < plan.profile.yard.bridges:
+        crossings(plan, int(rng.integers(1, 4)) if style == "bridge" else 1)
     if style in RAILLESS:
         start = uniform(rng, (-20.0, 20.0))
         surround(plan, style, start, 1, limit)
@@ -128,11 +132,11 @@ def _compose(plan: Plan, style: str, half_across: float, limit: float) -> None:
         "mainline": [(2, 3)],
     }[style]
     between = {
-        "marshalling": ["path", "verge", "road", "wall", ""],
-        "station": ["platform", "platform", "platform", "verge", ""],
-        "terminal": ["lot", "path", "road", "lot"],
-        "siding": ["sheds", "path", "verge", "industry"],
-        "mainline": ["verge"],
+        "marshalling": ["path", "verge", "road", "wall", "store", "ditch", "hedgerow", ""],
+        "station": ["platform", "platform", "platform", "verge", "wall", ""],
+        "terminal": ["lot", "path", "road", "lot", "lorries", "store"],
+        "siding": ["sheds", "path", "verge", "industry", "store", "lorries", "barracks"],
+        "mainline": ["verge", "hedgerow", "ditch"],
     }[style]
     groups = sizes[: int(rng.integers(1, len(sizes) + 1))]
     low = start = uniform(rng, (-0.75, -0.15)) * half_across
@@ -151,13 +155,13 @@ def _compose(plan: Plan, style: str, half_across: float, limit: float) -> None:
 
 
 def _clear(fixed: list[Placement], tracks: tuple[Track, ...]) -> tuple[Placement, ...]:
-    """Without what would stand in the way of a train."""
+    """Without what would stand in the way of a train; bridges lead over it."""
     if not tracks or not fixed:
         return tuple(fixed)
     shapes = [Polygon(placement.corners()) for placement in fixed]
     rails = STRtree([LineString(track.points) for track in tracks])
     blocked = set(rails.query(shapes, predicate="dwithin", distance=1.65)[0])
-    return tuple(placement for i, placement in enumerate(fixed) if i not in blocked)
+    return tuple(placement for i, placement in enumerate(fixed) if i not in blocked or placement.solid.kind == "bridge")
 
 
 def _outline(tracks: tuple[Track, ...], size_m: tuple[float, float]) -> Polygon:
