@@ -17,13 +17,14 @@ DATA    ?= data/yolo
 CONFIG  ?= configs/train.yaml
 DEVICES ?= cpu
 OUT     ?= runs/train
+NAME    ?= railcars-n
 WEIGHTS ?= weights/railcars-n.json
 
-.PHONY: help setup demo test lint scenes dataset train export calibrate evaluate predict bench
+.PHONY: help setup demo test lint scenes dataset mine train finetune export calibrate evaluate predict bench bench-detection
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(CORE): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -56,12 +57,20 @@ dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)@$(BACKGROUNDS_GSD_M))
 
-train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT, RESUME
-	test -e $(DATA) || $(MAKE) scenes dataset
-	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT) $(if $(RESUME),--resume)
+mine: $(CORE)  ## repeat the tiles of DATA without objects on which WEIGHTS are wrong most; then train again
+	$(BIN)/python -m training.mine --data $(DATA) --weights $(WEIGHTS)
 
-export: $(FULL)  ## turn the best checkpoint of OUT into weights/ (ONNX, safetensors, SHA-256)
-	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights
+train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT, HOURS, START, RESUME
+	test -e $(DATA) || $(MAKE) scenes dataset
+	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT) \
+	  $(if $(HOURS),--hours $(HOURS)) $(if $(START),--start $(START)) $(if $(RESUME),--resume)
+
+finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles of your own; then: make export NAME=mine
+	$(BIN)/python -m training.train --config configs/finetune.yaml --data $(DATA) --devices $(DEVICES) --out runs/finetune \
+	  --start $(WEIGHTS:.json=.safetensors) $(if $(RESUME),--resume)
+
+export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256)
+	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights --name $(NAME)
 
 # The profile of these facilities differs from the one that training scenes are drawn from.
 HELDOUT := data/heldout
@@ -80,7 +89,8 @@ evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on othe
 	rm -rf runs/evaluation
 	$(BIN)/railcars run $(HELDOUT)/test --facilities $(HELDOUT)/test/facilities.geojson \
 	  --out runs/evaluation --weights $(WEIGHTS) --quiet
-	$(BIN)/python -m training.evaluate runs/evaluation --truth $(HELDOUT)/test --json benchmarks/results/evaluation.json
+	$(BIN)/python -m training.evaluate runs/evaluation --truth $(HELDOUT)/test \
+	  --json benchmarks/results/evaluation.json --page runs/evaluation/evaluation.html
 
 predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
 	$(BIN)/railcars run $(IMAGES) --facilities $(FACILITIES) --out $(RUN) --weights $(WEIGHTS)
@@ -88,3 +98,6 @@ predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
 bench: $(FULL)  ## time and memory of the merge; counts of one picture in six deliveries
 	$(BIN)/python -m benchmarks.bench_merge
 	$(BIN)/python -m benchmarks.bench_deliveries
+
+bench-detection: $(CORE)  ## the standing benchmark of WEIGHTS; REAL: annotated GeoTIFFs to judge too
+	$(BIN)/python -m benchmarks.bench_detection --weights $(WEIGHTS) $(if $(REAL),--real $(REAL)) --page runs/benchmark.html

@@ -1,0 +1,129 @@
+"""How good weights are on a real annotated scene, at its own resolution and at half a metre.
+
+python -m benchmarks.bench_real --scene SCENE.tif --weights WEIGHTS --out FOLDER
+python -m benchmarks.bench_real --scene SCENE.tif --weights A B C --out FOLDER
+
+One of weights, which never saw the scene, is judged on all of it. Several are those of the folds of the scene
+(`training.folds`): each is judged on the strip that it did not learn from, and the detections of all strips are pooled.
+--folds 3 judges one of weights in the same way, for comparison. What a border cuts is neither right nor wrong.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import shapely
+from rich.console import Console
+from shapely.geometry import mapping
+
+from benchmarks.overlay import Verdicts, draw_overlay, faults
+from detector.config import class_table, detect_config
+from detector.errors import RailcarsError, UsageError
+from detector.run import Inputs, detect_step
+from detector.weights import load_weights
+from training.annotated import AnnotatedScene
+from training.evaluation.detection import AllIous, Scored, figures
+from training.evaluation.measure import tidy
+from training.evaluation.truth import Place, read_places
+from training.folds import split
+
+COARSE_GSD_M = 0.5
+GROUP = "railcar"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A scene, or a strip of one, and the weights that are judged on it."""
+
+    scene: AnnotatedScene
+    weights: str | None
+
+
+def tasks(scene: AnnotatedScene, weights: Sequence[str | None], folds: int) -> list[Task]:
+    """What is judged with which weights.
+
+    Raises:
+        UsageError: more weights than one, and not as many as folds.
+    """
+    folds = folds or len(weights)
+    if len(weights) not in {1, folds}:
+        raise UsageError(f"{len(weights)} weights do not fit {folds} folds.", "Give one, or one for each fold.")
+    if folds == 1:
+        return [Task(scene, weights[0])]
+    chosen = list(weights) * (folds if len(weights) == 1 else 1)
+    return [Task(fold.test, one) for fold, one in zip(split(scene, folds), chosen, strict=True)]
+
+
+def find(task: Task, folder: Path) -> Place:
+    """Detect in a scene, with its whole outline as the facility."""
+    scene = task.scene
+    path = scene.write(folder / "scene")
+    feature = {
+        "type": "Feature",
+        "properties": {"facility_id": scene.name},
+        "geometry": mapping(shapely.Polygon(scene.outline())),
+    }
+    facilities = folder / "facilities.geojson"
+    facilities.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    run = folder / "run"
+    _, rejected = detect_step(Inputs((path,), facilities), run, load_weights(task.weights), detect_config())
+    if rejected:
+        raise UsageError(f"{path}: {rejected[0].reason}.", "Give a scene that `railcars scenes` accepts.")
+    return read_places(run, folder / "scene", class_table().names)[0]
+
+
+def measure(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, Any]:
+    """Figures of all scenes together; draws FOLDER/<scene>.png and lists what is wrong on it."""
+    table = class_table()
+    scored = Scored.of([place for _, place in found], table)
+    judged = AllIous.of(scored, table.groups[GROUP])
+    listed = []
+    for i, (task, place) in enumerate(found):
+        verdicts = Verdicts.of(place, judged, i, table.groups[GROUP])
+        draw_overlay(task.scene, place, verdicts, folder / f"{task.scene.name}.png")
+        listed += [{"scene": task.scene.name, **fault} for fault in faults(task.scene, place, verdicts)]
+    result: dict[str, Any] = tidy(figures(judged))
+    return {**result, "count_error": int(result["n_detected"]) - int(result["n_true"]), "faults": listed}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures at both resolutions and write FOLDER/real.json; exit code 2 where the inputs do not fit."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.bench_real",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scene", type=Path, required=True, help="GeoTIFF with truth beside it")
+    parser.add_argument(
+        "--weights", nargs="+", default=[None], help="names or paths of their .json; one or one per fold"
+    )
+    parser.add_argument("--folds", type=int, default=0, help="how many strips; by default as many as weights")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scenes, runs, overlays and real.json")
+    options = parser.parse_args(arguments)
+    results = {}
+    try:
+        scene = AnnotatedScene.read(options.scene)
+        coarse = scene.resampled(COARSE_GSD_M, f"{scene.name}-coarse")
+        for at in (scene, coarse):
+            name = f"{at.gsd_m[0]:.2f}m"
+            chosen = tasks(at, options.weights, options.folds)
+            found = [(task, find(task, options.out / name / task.scene.name)) for task in chosen]
+            results[name] = measure(found, options.out)
+    except RailcarsError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return 2
+    (options.out / "real.json").write_text(json.dumps(results, indent=1) + "\n")
+    for name, figure in results.items():
+        sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected\n")
+        for iou in ("30", "50"):
+            values = [f"{key} {figure[f'{key}_{iou}']}" for key in ("precision", "recall", "f1", "best_f1", "ap")]
+            sys.stdout.write(f"  IoU 0.{iou[0]}: {', '.join(values)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

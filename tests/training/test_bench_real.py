@@ -1,0 +1,69 @@
+"""The benchmark on real scenes: what is judged with which weights, and what it calls right and wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from PIL import Image, ImageColor
+
+from benchmarks.bench_real import Task, measure, tasks
+from benchmarks.overlay import COLOURS
+from detector.errors import UsageError
+from detector.geometry import xywhr_from_corners
+from detector.pixels.georef import scene_px_to_lonlat
+from tests.annotated import Wagon, annotated_scene
+from training.annotated import AnnotatedScene
+from training.evaluation.truth import Found, Frame, Place, Truth
+
+
+def test_weights_meet_their_strips() -> None:
+    scene = annotated_scene([], (240, 640))
+    assert [(task.scene.name, task.weights) for task in tasks(scene, [None], 0)] == [(scene.name, None)]
+    assert [task.weights for task in tasks(scene, ["a"], 3)] == ["a"] * 3
+    several = tasks(scene, ["a", "b", "c"], 0)
+    assert [task.weights for task in several] == ["a", "b", "c"]
+    assert sum(task.scene.valid.size for task in several) == scene.valid.size
+    with pytest.raises(UsageError, match="2 weights do not fit 3 folds"):
+        tasks(scene, ["a", "b"], 3)
+
+
+def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]) -> Place:
+    """The scene's truth and these detections, those of at least 0.5 at the operating threshold."""
+    frame = Frame.of({"geometry": shapely.Polygon(scene.outline()), "gsd_m": 0.25})
+
+    def boxes(of: AnnotatedScene) -> np.ndarray:
+        return xywhr_from_corners(frame.from_lonlat(scene_px_to_lonlat(of.grid, of.objects.corners_px)))
+
+    names, score = np.array(["railcar"] * len(scores)), np.array(scores)
+    found = Found(boxes(annotated_scene(detections)), names, score, score, score >= 0.5)
+    many = len(scene.objects)
+    truth = Truth(
+        boxes(scene), scene.objects.class_name, np.array([""] * many), scene.objects.visible, np.ones(many, dtype=bool),
+        np.zeros(many, dtype=bool), shapely.Polygon(),
+    )  # fmt: skip
+    return Place({"facility_id": scene.name, "scene_id": scene.name}, found, truth, {}, frame)
+
+
+def test_every_fault_is_listed_and_drawn(tmp_path: Path) -> None:
+    scene = annotated_scene([Wagon(100, y) for y in (40, 90, 140, 190)])
+    # right; half a length off (IoU 1/3); missed with a faint detection; missed; and a false alarm
+    detections = [Wagon(100, 40), Wagon(128, 90), Wagon(102, 140), Wagon(100, 220)]
+    place = place_of(scene, detections, [0.9, 0.8, 0.3, 0.6])
+    result = measure([(Task(scene, None), place), (Task(scene, None), place)], tmp_path)
+    assert (result["n_true"], result["n_detected"], result["count_error"]) == (8, 6, -2)
+    assert (result["precision_50"], result["recall_50"]) == pytest.approx((1 / 3, 1 / 4), abs=1e-3)
+    assert (result["precision_30"], result["recall_30"]) == pytest.approx((2 / 3, 1 / 2), abs=1e-3)
+    first = result["faults"][:4]
+    assert result["faults"][4:] == first
+    listed = [(fault["fault"], fault["x_px"], fault["y_px"], fault["score"]) for fault in first]
+    assert listed == [
+        ("false", 100, 220, 0.6), ("loose", 128, 90, 0.8), ("missed", 100, 140, 0.3), ("missed", 100, 190, 0.0)
+    ]  # fmt: skip
+    with Image.open(tmp_path / f"{scene.name}.png") as picture:
+        scale = picture.width // scene.valid.shape[1]
+        shown = np.asarray(picture.convert("RGB"))
+    for y, kind in ((40, "found"), (90, "loose"), (140, "missed"), (220, "false")):
+        # the upper long side of each box, 6 pixels above its middle
+        around = shown[(y - 8) * scale : (y - 4) * scale, 95 * scale : 105 * scale].reshape(-1, 3)
+        assert (around == ImageColor.getrgb(COLOURS[kind])).all(axis=1).any()
