@@ -172,16 +172,17 @@ def report(folder: Run, quiet: Quiet = False) -> None:
 def evaluate(
     folder: Run,
     truth: Annotated[Path, typer.Option(help="Folder of <stem>.truth.geojson, or one GeoJSON of labelled polygons.")],
+    page: Annotated[Path | None, typer.Option(help="Write an HTML page with pictures of errors here.")] = None,
     json_output: AsJson = False,
 ) -> None:
     """Measure detections, counts and intervals of a run against truth.
 
-    Example: railcars evaluate RUN --truth labels.geojson
+    Example: railcars evaluate RUN --truth labels.geojson --page evaluation.html
     """
-    from training.evaluate import evaluate as measure
-    from training.evaluate import tables
+    from training.evaluation.measure import evaluate as measure
+    from training.evaluation.tables import tables
 
-    result = measure(folder, truth)
+    result = measure(folder, truth, page=page)
     if json_output:
         _print_json(result)
         return

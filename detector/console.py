@@ -127,6 +127,8 @@ def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
 
 
 def _interval(low: float, high: float) -> str:
+    if pd.isna(low):
+        return ""
     return f"at least {low:.0f}" if pd.isna(high) else f"{low:.0f}-{high:.0f}"
 
 

@@ -46,7 +46,8 @@ class SceneReader:
         self._files = SceneFiles(scene)
 
     @cached_property
-    def _stretch(self) -> Stretch:
+    def stretch(self) -> Stretch:
+        """How the scene's values become grey levels."""
         return stretch_of(self.scene)
 
     def __enter__(self) -> Self:
@@ -73,8 +74,8 @@ class SceneReader:
         """
         xs, ys = _Span.of(x0, w, self.scale_x), _Span.of(y0, h, self.scale_y)
         values, source_valid = self._files.read(xs.first, ys.first, xs.count, ys.count)
-        source_valid = self._stretch.settle(values, source_valid)
-        grey = self._stretch.grey(values)
+        source_valid = self.stretch.settle(values, source_valid)
+        grey = self.stretch.grey(values)
         grey[:, ~source_valid] = PAD
         valid = source_valid[np.ix_(ys.nearest, xs.nearest)]
         frame = (xs.start, ys.start, xs.stop, ys.stop)
@@ -114,7 +115,7 @@ class SceneReader:
         """Where file `index` has data within `frame` (left, top, right, bottom in scene pixels)."""
         (dx, dy), (left, top, right, bottom) = self.scene.offsets_px[index], frame
         rectangle = box(*frame)
-        dataset, blank_zero = self._files.dataset(index), self._stretch.blank_zero
+        dataset, blank_zero = self._files.dataset(index), self.stretch.blank_zero
         if all_valid(dataset, self.scene.bands) and not blank_zero:
             return rectangle
         window = Window(left - dx, top - dy, right - left, bottom - top)

@@ -87,7 +87,7 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None) -> p
 
     Raises:
         UsageError: the folder lacks detections, or the history cannot be read.
-        WeightsError: the calibration beside the weights is damaged or of other weights.
+        WeightsError: the calibration beside the weights is damaged.
     """
     record = read_record(run)
     eye = load_history(history, load_facilities(run / "facilities.geojson")) if history else None
@@ -137,7 +137,7 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def _calibration(record: dict[str, Any]) -> CalibrationFile | None:
-    """The calibration beside the weights of the run; None where they have none."""
+    """The calibration beside the weights of the run; None where they have none of their own."""
     sidecar = Path(record["weights"]["path"])
     path = sidecar.with_name(f"{sidecar.stem}.calibration.json")
     return load_calibration(path, record["weights"]["sha256"]) if path.exists() else None

@@ -36,6 +36,7 @@ class TileResult:
         cut: N, whether the window's end may have cut the object.
         valid: share of the tile's pixels that hold data.
         quality: sharpness, contrast and brightness of those pixels; NaN where too few are valid.
+        look: sums over those pixels, see `detector.pixels.look`.
     """
 
     xywhr: NDArray[np.float64]
@@ -43,6 +44,7 @@ class TileResult:
     cut: NDArray[np.bool_]
     valid: float
     quality: tuple[float, float, float]
+    look: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         """Check that the arrays have one row per box.
@@ -58,7 +60,7 @@ class TileResult:
         """Serialise, compressed, without pickle."""
         buffer = BytesIO()
         seen = np.array([self.valid, *self.quality])
-        np.savez_compressed(buffer, xywhr=self.xywhr, scores=self.scores, cut=self.cut, seen=seen)
+        np.savez_compressed(buffer, xywhr=self.xywhr, scores=self.scores, cut=self.cut, seen=seen, look=self.look)
         return buffer.getvalue()
 
     @classmethod
@@ -67,7 +69,7 @@ class TileResult:
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
             valid, sharpness, contrast, brightness = (float(value) for value in arrays["seen"])
             quality = (sharpness, contrast, brightness)
-            return cls(arrays["xywhr"], arrays["scores"], arrays["cut"], valid, quality)
+            return cls(arrays["xywhr"], arrays["scores"], arrays["cut"], valid, quality, arrays["look"])
 
 
 class Ledger:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detector.config import class_table
 from detector.counting.samples import Floats
-from tests.simulation import Site, World, scene_values, see
+from detector.tally.sightings import find_views
+from tests.simulation import Site, World, look_values, scene_values, see
 
 LON, LAT = 27.10, 41.30
 WIDTH_DEG, HEIGHT_DEG = 0.010, 0.004
@@ -82,7 +84,9 @@ def yard_run(
         )
         detections.append(inside(table, visible))
         truth[scene_id] = _objects(places, class_name).assign(visible=1.0)
-        values = scene_values(seen.quality, rng)
+        names = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
+        values = dict(zip(names, scene_values(seen.quality, rng).tolist(), strict=True))
+        values |= asdict(look_values(rng.spawn(1)[0]))
         scenes.append(_scene_row(scene_id, facility_id, acquired, values, visible))
     return Tables(
         gpd.GeoDataFrame(pd.concat(detections, ignore_index=True), crs="EPSG:4326"),
@@ -106,10 +110,16 @@ def join(runs: Sequence[Tables]) -> Tables:
     )
 
 
+def looks_of(tables: Tables) -> tuple[Floats, list[str]]:
+    """What the domain check looks at, a row per scene, and the facility of each."""
+    views = find_views(tables.detections, tables.scenes, class_table().families["rail_vehicle"])
+    seen = [(view.looks[0], facility_id) for facility_id, some in views.items() for view in some]
+    return np.array([look for look, _ in seen]), [facility_id for _, facility_id in seen]
+
+
 def _scene_row(
-    scene_id: str, facility_id: str, acquired: datetime, values: Floats, visible: BaseGeometry
+    scene_id: str, facility_id: str, acquired: datetime, values: Mapping[str, float], visible: BaseGeometry
 ) -> dict[str, object]:
-    names = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
     return {
         "scene_id": scene_id,
         "facility_id": facility_id,
@@ -118,9 +128,9 @@ def _scene_row(
         "height": 1100,
         "observed_fraction": visible.area / outline().area,
         "cloud_cover": np.nan,
-        "brightness": 110.0,
+        "brightness": 0.4,
         "geometry": visible,
-        **dict(zip(names, values.tolist(), strict=True)),
+        **values,
     }
 
 
@@ -137,5 +147,6 @@ def _anywhere(number: int, rng: np.random.Generator) -> Floats:
 
 def _objects(centres: Floats, class_name: str) -> gpd.GeoDataFrame:
     corners = centres[:, None, :] + _HALF_CAR / _METRES
-    data = {"class": [class_name] * len(centres)}
+    number = len(centres)
+    data = {"class": [class_name] * number, "length_m": [15.0] * number, "width_m": [3.0] * number}
     return gpd.GeoDataFrame(data, geometry=list(shapely.polygons(corners)), crs="EPSG:4326")

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.counting.samples import Floats, Labelled, Sample, density
+from detector.pixels.look import Look
 
 _STRATA = ((0, 0), (1, 5), (6, 25), (26, 80), (81, 250))
 _STRATA_SHARE = (0.17, 0.25, 0.28, 0.18, 0.12)
@@ -75,6 +76,18 @@ def scene_values(quality: float, rng: np.random.Generator) -> Floats:
     sharpness = np.exp(0.3 * quality + 0.2 * rng.normal())
     sun = np.nan if rng.random() < 0.2 else rng.uniform(20, 65)
     return np.array([rng.uniform(0.3, 0.5), sharpness, 0.4 + 0.1 * rng.normal(), sun])
+
+
+def look_values(rng: np.random.Generator) -> Look:
+    """How the picture of a scene looks, apart from the values that bear on the detector."""
+    return Look(
+        chroma=rng.uniform(0, 0.4),
+        red_cast=rng.normal(0, 0.05),
+        red_share=rng.exponential(0.005),
+        detail=rng.normal(-4, 0.7),
+        black_point=rng.uniform(0, 0.4),
+        grey_levels=rng.uniform(6.5, 8),
+    )
 
 
 def simulate(

@@ -9,20 +9,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 from rich.console import Console
 
 from detector.config import ClassTable, class_table
+from detector.counting.domain import Domain, fit_domain
 from detector.counting.interval import calibrate
-from detector.counting.samples import Labelled, Sample, density
+from detector.counting.samples import Floats, Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
 from detector.store import write_text
-from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_file
-from detector.tally.sightings import scene_metadata, visible_ha
+from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
+from detector.tally.sightings import find_views, scene_metadata, visible_ha
 from detector.weights import ModelSpec, load_weights
-from training.evaluate import detection_metrics
-from training.matching import label, match
-from training.truth import Place, read_places
+from training.evaluation.detection import Scored, best_f1
+from training.evaluation.matching import label, match
+from training.evaluation.truth import Place, read_places
 
 MATCH_IOU = 0.3
 THRESHOLD_IOU = 0.5  # boxes shown on maps should fit; counting weighs the others too
@@ -52,12 +54,19 @@ def places_of(runs: Sequence[Path], truths: Sequence[Path], spec: ModelSpec, tab
 
 
 def calibration_of(
-    places: Sequence[Place], spec: ModelSpec, table: ClassTable, *, synthetic: bool = False, seed: int = 0
+    places: Sequence[Place],
+    domain: Domain,
+    spec: ModelSpec,
+    table: ClassTable,
+    *,
+    synthetic: bool = False,
+    seed: int = 0,
 ) -> CalibrationFile:
     """Fit every group's calibration.
 
     Args:
         places: what runs found, beside the truth.
+        domain: what their scenes look like.
         spec: description of the weights.
         table: the class table.
         synthetic: whether the scenes were rendered.
@@ -77,14 +86,31 @@ def calibration_of(
         n_scenes=len(places),
         n_facilities=len({str(place.scene["facility_id"]) for place in places}),
         synthetic=synthetic,
+        domain=to_domain_file(domain),
         groups=groups,
     )
 
 
+def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) -> Domain:
+    """What the scenes of the runs look like, those for which there is truth.
+
+    Raises:
+        UsageError: a run was made by a version that did not look at all that the domain check needs.
+    """
+    judged = {(str(place.scene["scene_id"]), str(place.scene["facility_id"])) for place in places}
+    looks: dict[tuple[str, str], Floats] = {}
+    for run in runs:
+        detections, scenes = (gpd.read_parquet(run / name) for name in ("detections.parquet", "scenes.parquet"))
+        for facility, views in find_views(detections, scenes, table.families["rail_vehicle"]).items():
+            looks |= {(view.scene_id, facility): view.looks[0] for view in views}
+    keys = sorted(judged & looks.keys())
+    return fit_domain(np.array([looks[key] for key in keys]), [facility for _, facility in keys])
+
+
 def best_threshold(places: Sequence[Place], table: ClassTable) -> float:
     """Score of the greatest F1 of railcars at IoU 0.5, in hundredths; NaN without true railcars."""
-    matched = [match(place.found, place.truth, THRESHOLD_IOU, table) for place in places]
-    return round(float(detection_metrics(places, matched, table.groups["railcar"])["best_threshold"]), 2)
+    judged = Scored.of(places, table).judge(table.groups["railcar"], THRESHOLD_IOU)
+    return round(best_f1(judged.score, judged.is_true, int(judged.n_true.sum()))[1], 2)
 
 
 def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> list[Labelled]:
@@ -126,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spec = load_weights(options.weights).spec
         table = class_table()
         places = places_of(options.runs, options.truth, spec, table)
-        stored = calibration_of(places, spec, table, synthetic=options.rendered, seed=options.seed)
+        domain = domain_of(options.runs, places, table)
+        stored = calibration_of(places, domain, spec, table, synthetic=options.rendered, seed=options.seed)
     except RailcarsError as error:
         Console(stderr=True).print(str(error), markup=False)
         return 2

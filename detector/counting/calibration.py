@@ -5,7 +5,6 @@ Found: R ~ Beta(k m, k (1 - m)), logit m = t0 + t1 x + t2 q, penalised beta-bino
 posterior; q is the scene's score quality. d and R share a Gaussian copula.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +21,6 @@ _PRIOR_MEAN = np.r_[1.7, np.zeros(len(METADATA) + 1), np.log(10.0)]  # t0, t1 (K
 _PRIOR_SD = np.r_[1.5, np.full(len(METADATA) + 1, 0.5), 1.0]
 _COPULA_SHRINK = 20.0
 _MIN_SCENES = 3
-_ENOUGH_TO_TELL = 5.0  # true detections from which the score quality of a scene means something
-_QUALITY_SLACK = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,6 @@ class Model:
         z_mean: mean score logit of true detections.
         recall: (3 + K,) mode of t0, t1, t2, log k; recall_cov its covariance (Laplace).
         copula: correlation of the scene effect with the recall.
-        quality_floor: lowest score quality of the calibration scenes that hold enough to tell.
     """
 
     scaler: Scaler
@@ -47,7 +43,6 @@ class Model:
     recall: Floats
     recall_cov: Floats
     copula: float
-    quality_floor: float = -math.inf
 
     def truth_logit(self, sample: Sample) -> Floats:
         """(D,) logit of the probability that each detection is true, at d = 0."""
@@ -61,14 +56,6 @@ class Model:
     def recall_features(self, sample: Sample) -> Floats:
         """(2 + K,) 1, x, q: what logit m is linear in."""
         return np.concatenate([[1.0], self.scaler(sample), [self.quality(sample)]])
-
-    def outside(self, sample: Sample) -> tuple[str, ...]:
-        """What of the scene lies outside the calibration: names of metadata, `scores` where they are weak."""
-        is_weak = self._tells(sample) and self.quality(sample) < self.quality_floor - _QUALITY_SLACK
-        return (*self.scaler.outside(sample), *(("scores",) if is_weak else ()))
-
-    def _tells(self, sample: Sample) -> bool:
-        return bool(self.p_true(sample).sum() >= _ENOUGH_TO_TELL)
 
     def quality(self, sample: Sample) -> float:
         """Score quality q = sum p_i (z_i - zbar) / (sum p_i + 5)."""
@@ -99,8 +86,7 @@ def fit_model(scenes: Sequence[Labelled]) -> Model:
     recall, cov = _fit_recall(features, found, total)
     effect = residual / np.sqrt(variance + tau2 * variance**2 + 1e-9)
     copula = _copula(effect, _recall_residuals(recall, features, found, total), total > 0)
-    telling = [scored.quality(scene.sample) for scene in scenes if scored._tells(scene.sample)]
-    return Model(scaler, truth, tau2, z_mean, recall, cov, copula, min(telling, default=-math.inf))
+    return Model(scaler, truth, tau2, z_mean, recall, cov, copula)
 
 
 def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> Floats:

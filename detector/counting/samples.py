@@ -71,18 +71,15 @@ def density(scores: Floats, area_ha: float) -> float:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Standardises metadata by the calibration scenes, and tells what lies outside of them.
+    """Standardises metadata by the calibration scenes.
 
     Attributes:
         centre, scale: (K,) mean and standard deviation; scale is infinite where the calibration scenes do not
             vary, so that such a column says nothing.
-        low, high: (K,) range of the calibration scenes, NaN where none had a value.
     """
 
     centre: Floats
     scale: Floats
-    low: Floats
-    high: Floats
 
     @classmethod
     def fit(cls, samples: Sequence[Sample]) -> "Scaler":
@@ -92,17 +89,9 @@ class Scaler:
         return cls(
             centre=np.ma.filled(table.mean(axis=0), 0.0),
             scale=np.where(spread > _NO_SPREAD, spread, np.inf),
-            low=np.ma.filled(table.min(axis=0), np.nan),
-            high=np.ma.filled(table.max(axis=0), np.nan),
         )
 
     def __call__(self, sample: Sample) -> Floats:
         """(K,) standardised metadata within +-3; a missing value is 0, the mean."""
         values = (sample.metadata - self.centre) / self.scale
         return np.clip(np.nan_to_num(values, nan=0.0), -_CLIP_SD, _CLIP_SD)
-
-    def outside(self, sample: Sample, slack: float = 0.25) -> tuple[str, ...]:
-        """Names of the metadata beyond the calibration range by more than `slack` of its width."""
-        margin = np.maximum(slack * (self.high - self.low), 0.02 * np.abs(self.high))
-        beyond = (sample.metadata < self.low - margin) | (sample.metadata > self.high + margin)
-        return tuple(name for name, is_out in zip(METADATA, beyond, strict=True) if is_out)

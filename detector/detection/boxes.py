@@ -11,6 +11,7 @@ from detector.detection.planning import Planner, to_model
 from detector.detection.reading import View
 from detector.detection.rows import Area, Objects, Quality
 from detector.merge import merge
+from detector.pixels.look import look_of, no_sums
 from detector.scenes import Scene
 from detector.store import TileResult
 from detector.tiling import SLACK_PX, Tile
@@ -29,12 +30,13 @@ def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult
     xywhr, scores = xywhr[mine], raw.scores[mine]
     cut = tile.cuts(xywhr)
     kept = _merge(xywhr, scores, cut, planner)
-    return TileResult(xywhr[kept], scores[kept], cut[kept], view.valid, view.quality)
+    return TileResult(xywhr[kept], scores[kept], cut[kept], view.valid, view.quality, view.look)
 
 
 def blank(n_classes: int) -> TileResult:
     """The result of a tile without data."""
-    return TileResult(np.empty((0, 5)), np.empty((0, n_classes), np.float32), np.empty(0, bool), 0.0, _UNKNOWN)
+    none = np.empty((0, 5)), np.empty((0, n_classes), np.float32), np.empty(0, bool)
+    return TileResult(*none, 0.0, _UNKNOWN, no_sums())
 
 
 def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
@@ -48,14 +50,16 @@ def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
 
 
 def quality_of(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], scene: Scene, gsd_m: float) -> Quality:
-    """How the facility's picture looks: mean over the tiles that see it, by their valid share."""
+    """How the facility's picture looks: over the tiles that see it, by their valid share."""
     outline = to_model(scene, area.visible, gsd_m)
     x0, y0, x1, y1 = outline.bounds
     cores = np.clip([tile.core_px for tile in tiles], [x0, y0, x0, y0], [x1, y1, x1, y1])
     met = np.atleast_1d(shapely.intersects(outline, shapely.box(*cores.T)))
     weight = np.array([result.valid for result in results]) * met
     values = np.array([result.quality for result in results])
-    return Quality(*(_mean(column, weight) for column in values.T))
+    looks = [result.look for result, on in zip(results, met, strict=True) if on]
+    sharpness, contrast, brightness = (_mean(column, weight) for column in values.T)
+    return Quality(sharpness, contrast, brightness, look_of(np.sum([no_sums(), *looks], axis=0)))
 
 
 def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

@@ -112,7 +112,7 @@ class Engine:
             elif view.valid == 0:
                 self._keep(job, blank(self.planner.weights.spec.n_classes))
             else:
-                self._views[job] = View(np.empty((0, 0, 3), np.uint8), view.valid, view.quality)
+                self._views[job] = View(np.empty((0, 0, 3), np.uint8), view.valid, view.quality, view.look)
                 yield job, view.image
 
     def _jobs(self, todo: Sequence[Plan]) -> Iterator[_Job]:

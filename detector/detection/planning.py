@@ -16,9 +16,9 @@ from detector.store import content_key
 from detector.tiling import Tile, TileGrid
 from detector.weights import Weights
 
-TILE_VERSION = 1
-"""Raise it when the same tile would give other boxes: what ledgers hold is then computed again."""
-PART_VERSION = 1
+TILE_VERSION = 2
+"""Raise it when the same tile would give another result: what ledgers hold is then computed again."""
+PART_VERSION = 2
 """Raise it when the same tiles would give other rows."""
 
 

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 from shapely.geometry.base import BaseGeometry
 
 from detector.errors import RailcarsError
+from detector.pixels.look import look_sums, no_sums
 from detector.raster import SceneReader, quality
 from detector.scenes import Scene
 
@@ -38,11 +39,13 @@ class View:
         image: H x W x 3, uint8.
         valid: share of pixels with data.
         quality: sharpness, contrast, brightness; NaN where nothing is valid.
+        look: sums over the pixels, see `detector.pixels.look`.
     """
 
     image: NDArray[np.uint8]
     valid: float
     quality: tuple[float, float, float]
+    look: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,15 @@ class Readers:
 
     def view(self, scene: Scene, window_px: tuple[int, int, int, int]) -> View:
         """A window in model pixels."""
-        image, valid = self._reader(scene).read(*window_px)
+        reader = self._reader(scene)
+        image, valid = reader.read(*window_px)
         share = float(valid.mean())
         if share == 0:
-            return View(image, 0.0, (np.nan, np.nan, np.nan))
+            return View(image, 0.0, (np.nan, np.nan, np.nan), no_sums())
         part = _middle(valid)
         seen = quality(image[part], valid[part])
-        return View(image, share, (seen["sharpness"], seen["contrast"], seen["brightness"]))
+        look = look_sums(image, valid, reader.stretch.lo, reader.stretch.hi)
+        return View(image, share, (seen["sharpness"], seen["contrast"], seen["brightness"]), look)
 
     def ordered(self, jobs: Iterable[J], read: Callable[[J], R], ahead: int | None = None) -> Iterator[Outcome[J, R]]:
         """Run `read` on each job in the pool; outcomes come in the order of the jobs.

@@ -1,7 +1,7 @@
 """From merged boxes and seen areas to the rows of the output tables; no I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +15,7 @@ from detector.detection.sun import sun_elevation_deg
 from detector.facilities import Facility
 from detector.geometry import corners_from_xywhr
 from detector.pixels.georef import heading_deg, scene_px_to_lonlat
+from detector.pixels.look import Look
 from detector.scenes import Scene
 from detector.weights import ModelSpec
 
@@ -84,11 +85,12 @@ class Ground:
 
 @dataclass(frozen=True)
 class Quality:
-    """How the picture of one facility looks: means over its tiles, NaN where unknown."""
+    """How the picture of one facility looks: means over its tiles, NaN where unknown; and what their sums say."""
 
     sharpness: float
     contrast: float
     brightness: float
+    look: Look
 
 
 def detection_rows(
@@ -153,6 +155,7 @@ def scene_rows(scene: Scene, areas: Sequence[Area], qualities: Sequence[Quality]
             "sharpness": quality.sharpness,
             "contrast": quality.contrast,
             "brightness": quality.brightness,
+            **asdict(quality.look),
             "sun_elevation_deg": sun_elevation_deg(scene.acquired, area.facility.geometry.centroid),
             "geometry": _on_earth(scene, area.visible),
         }
@@ -199,6 +202,7 @@ def empty_scenes() -> gpd.GeoDataFrame:
             "sharpness": "float64",
             "contrast": "float64",
             "brightness": "float64",
+            **{field.name: "float64" for field in fields(Look)},
             "sun_elevation_deg": "float64",
             "geometry": "geometry",
         }

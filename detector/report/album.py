@@ -36,7 +36,7 @@ class _Wish:
 
     facility_id: str
     role: Role
-    row: pd.Series
+    row: Mapping[Any, Any]
 
     @property
     def scene_id(self) -> str:
@@ -62,7 +62,7 @@ def album(evidence: Evidence, room_bytes: float) -> dict[str, tuple[Picture, ...
         room_bytes: bytes of the page that all encoded images together may take.
     """
     wishes = _wishes(evidence)
-    scenes, notes = _open_scenes(evidence.provenance, wishes)
+    scenes, notes = open_scenes(evidence.provenance, {wish.scene_id: wish.row for wish in wishes})
     boxes = evidence.detections(sorted(scenes))
     whole = _wholes(wishes)
     sittings = [
@@ -121,9 +121,15 @@ def _wishes(evidence: Evidence) -> list[_Wish]:
     return found
 
 
-def _open_scenes(run: Mapping[str, Any], wishes: Sequence[_Wish]) -> tuple[dict[str, Scene], dict[str, str]]:
-    """The scenes that are still where they were, and for the others a note."""
-    rows = {wish.scene_id: wish.row for wish in wishes}
+def open_scenes(
+    run: Mapping[str, Any], rows: Mapping[str, Mapping[Any, Any]]
+) -> tuple[dict[str, Scene], dict[str, str]]:
+    """The scenes of a run that are still where they were, and for the others a note.
+
+    Args:
+        run: run.json.
+        rows: by scene_id, its row of scenes.parquet.
+    """
     entries: dict[str, list[Mapping[str, Any]]] = {scene_id: [] for scene_id in rows}
     for entry in run.get("inputs", ()):
         if entry.get("scene_id") in entries:
@@ -147,7 +153,7 @@ def _open_scenes(run: Mapping[str, Any], wishes: Sequence[_Wish]) -> tuple[dict[
     return {scene.scene_id: scene for scene in survey.scenes if scene.scene_id in rows}, notes
 
 
-def _stated(entry: Mapping[str, Any], row: pd.Series) -> dict[str, Any]:
+def _stated(entry: Mapping[str, Any], row: Mapping[Any, Any]) -> dict[str, Any]:
     """A manifest row that says of a file what the run knew of it from a manifest or a STAC item."""
     placed = row.get("geometry") is not None
     return {
@@ -168,7 +174,7 @@ def _wholes(wishes: Sequence[_Wish]) -> dict[str, BaseGeometry]:
     return {facility_id: shapely.union_all(geometries) for facility_id, geometries in parts.items()}
 
 
-def _outline_px(scene: Scene, row: pd.Series) -> BaseGeometry:
+def _outline_px(scene: Scene, row: Mapping[Any, Any]) -> BaseGeometry:
     """The visible outline of the facility in scene pixels; empty without georeference."""
     geometry = row.get("geometry")
     if scene.crs is None or geometry is None or geometry.is_empty:
@@ -190,7 +196,7 @@ def _chosen_dates(rows: Sequence[CountRow]) -> list[tuple[dt.date, Role]]:
     return sorted(chosen.items(), key=lambda item: (order[item[1]], -item[0].toordinal()))
 
 
-def _best_scene(scenes: pd.DataFrame, facility_id: str, date: dt.date) -> pd.Series | None:
+def _best_scene(scenes: pd.DataFrame, facility_id: str, date: dt.date) -> Mapping[Any, Any] | None:
     """The row that shows most of the facility on that date, the finest one among equals."""
     if scenes.empty:
         return None
@@ -199,5 +205,4 @@ def _best_scene(scenes: pd.DataFrame, facility_id: str, date: dt.date) -> pd.Ser
     if same.empty:
         return None
     order = same.sort_values(["observed_fraction", "gsd_m", "scene_id"], ascending=[False, True, True])
-    row: pd.Series = order.iloc[0]
-    return row
+    return order.to_dict("records")[0]

@@ -23,7 +23,8 @@ GROUPS = ("railcar", "tarped", "locomotive", "container")
 class CountRow:
     """One row of counts.parquet; None where the table has no value.
 
-    `hi95` is None where the facility was seen too little for an upper end: "at least `lo95`".
+    `hi95` is None where the facility was seen too little for an upper end: "at least `lo95`". All ends are None where
+    the weights have no calibration of their own.
     """
 
     date: dt.date

@@ -140,6 +140,8 @@ def describe(row: CountRow) -> str:
     """One row in short: `73 railcars (95 % interval 70–77), 98 % seen`."""
     noun = words.GROUP_NAMES.get(row.group, row.group)
     seen = f"{words.percent(row.observed_fraction)} seen"
+    if row.lo95 is None:
+        return f"{words.number(row.count)} {noun.removesuffix('s') if row.count == 1 else noun} (no interval), {seen}"
     if row.hi95 is None:
         return f"{words.interval(row.lo95, row.hi95)} {noun}, {seen}"
     bounds = f"95{words.THIN}% interval {words.interval(row.lo95, row.hi95)}"
@@ -200,8 +202,10 @@ def _mark(svg: Svg, frame: _Frame, row: CountRow) -> None:
     colour = SURGE if row.surge == "yes" or (row.surge == "elevated" and row.count is None) else SERIES
     radius = frame.stroke * 0.8 + 0.6
     svg.open(f"{words.long_date(row.date)}: {describe(row)}", stroke=colour, fill=colour)
-    if row.hi95 is None:
-        base = frame.y(row.lo95 or 0)
+    if row.lo95 is None:
+        _point(svg, frame, row, radius)
+    elif row.hi95 is None:
+        base = frame.y(row.lo95)
         tip = max(base - 24, frame.y.end)
         head = f"M{x:.1f} {base:.1f}V{tip:.1f}m-4 5l4 -5l4 5"
         svg.add("path", d=head, fill="none", stroke_width="1.4")

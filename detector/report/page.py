@@ -37,6 +37,7 @@ MARKERS = {
     "elevated": ("Elevated, not a surge", "elevated"),
     "within usual range": ("Within usual range", "usual"),
     "too few dates": ("Too few dates for a verdict", "few"),
+    "not calibrated": ("No verdict: not calibrated", "few"),
 }
 
 
@@ -177,7 +178,8 @@ def opening(sentence: str) -> tuple[str, str]:
 
 def _facts(row: CountRow) -> list[tuple[str, str, str]]:
     """Figures beside the verdict: name, value, what it means."""
-    found = [("95 % interval", words.interval(row.lo95, row.hi95), f"80 %: {words.interval(row.lo80, row.hi80)}")]
+    narrower = "not calibrated" if row.lo95 is None else f"80 %: {words.interval(row.lo80, row.hi80)}"
+    found = [("95 % interval", words.interval(row.lo95, row.hi95), narrower)]
     if row.baseline_n:
         most = "most seen before" if row.baseline_max is not None else "no earlier maximum"
         found.append((most.capitalize(), words.number(row.baseline_max), f"in {words.counted(row.baseline_n, 'date')}"))
@@ -198,7 +200,7 @@ def _marks(rows: list[CountRow], judged: CountRow) -> dict[str, bool]:
         "point": any(row.count is not None and row.hi95 is not None for row in rows),
         "hollow": any(row.count is not None and row.observed_fraction < FULLY_SEEN for row in rows),
         "open": any(row.count is None and row.hi95 is not None for row in rows),
-        "floor": any(row.hi95 is None for row in rows),
+        "floor": any(row.hi95 is None and row.lo95 is not None for row in rows),
         "surge": any(row.surge == "yes" for row in rows),
         "elevated": any(row.surge == "elevated" for row in rows),
         "band": judged.baseline_max is not None and judged.baseline_n > 0,
@@ -225,6 +227,8 @@ def _shared_flags(rows: list[CountRow]) -> list[str]:
 
 
 def _short(row: CountRow) -> str:
+    if row.lo95 is None:
+        return words.number(row.count)
     if row.count is None or row.hi95 is None:
         return words.interval(row.lo95, row.hi95)
     return f"{words.number(row.count)} ({words.interval(row.lo95, row.hi95)})"

@@ -9,10 +9,10 @@ import pandas as pd
 
 from detector.counting.background import Counts, seasonal_offsets
 from detector.counting.combine import combine_repeats
-from detector.counting.interval import Estimate, estimate
+from detector.counting.interval import Estimate, estimate, insured
 from detector.counting.samples import Floats
 from detector.tally.calibration_file import Counter
-from detector.tally.sightings import FULLY_SEEN, Sighting
+from detector.tally.sightings import FULLY_SEEN, Sighting, View
 
 EYE_GROUP = "railcar"
 _Z95 = 1.959964
@@ -77,12 +77,14 @@ class Tally:
         return self._estimate(sighting, min(self.n_draws, _CUT_DRAWS))
 
     def _estimate(self, sighting: Sighting, n_draws: int) -> Estimate:
-        counter, rng = self.counter, self.rng(sighting)
-        repeats = [
-            estimate(counter.model, counter.inflation, view.sample(self.classes), n_draws, rng)
-            for view in sighting.views
-        ]
-        return combine_repeats(repeats, self.repeat_rho)
+        rng = self.rng(sighting)
+        return combine_repeats([self._view(view, n_draws, rng) for view in sighting.views], self.repeat_rho)
+
+    def _view(self, view: View, n_draws: int, rng: np.random.Generator) -> Estimate:
+        """The count of one view; with the insurance factor where the view is outside of the calibration."""
+        counter = self.counter
+        plain = estimate(counter.model, counter.inflation, view.sample(self.classes), n_draws, rng)
+        return insured(plain, rng) if view.outside(counter.domain) else plain
 
 
 def eye_counts(history: pd.DataFrame | None, eye_cv: float) -> dict[str, EyeCounts]:

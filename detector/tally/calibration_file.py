@@ -1,6 +1,5 @@
 """The calibration on disk, `weights/<name>.calibration.json`: tied to the weights it describes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from detector.config import Settings, first_fault
 from detector.counting.calibration import Model
+from detector.counting.domain import FEATURES, Domain
 from detector.counting.inflation import FACILITIES_FOR_GUARANTEE, LEVELS, Nonconformity
 from detector.counting.interval import Calibration
 from detector.counting.samples import METADATA, Floats, Scaler
@@ -25,8 +25,16 @@ class _ScalerFile(Settings):
     names: tuple[str, ...]
     centre: tuple[float, ...]
     scale: tuple[float | None, ...]
+
+
+class DomainFile(Settings):
+    """What the calibration scenes looked like: see `detector.counting.domain.Domain`."""
+
+    names: tuple[str, ...]
+    centre: tuple[float | None, ...]
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
+    limit: tuple[float, ...]
 
 
 class GroupFile(Settings):
@@ -39,7 +47,6 @@ class GroupFile(Settings):
     recall: tuple[float, ...]
     recall_cov: tuple[tuple[float, ...], ...]
     copula: float = Field(ge=-1, le=1)
-    quality_floor: float | None
     levels: tuple[float, ...]
     facility: tuple[str, ...]
     nonconformity: tuple[tuple[float, ...], ...]
@@ -57,6 +64,7 @@ class CalibrationFile(Settings):
         validation: how the inflation was learnt; there are no facilities kept for it alone.
         n_scenes, n_facilities: calibration scenes and their facilities.
         synthetic: the scenes were rendered, not photographed.
+        domain: what the scenes looked like; without it no scene can be told to be unlike them.
         groups: by group name; groups with too few objects are absent.
     """
 
@@ -67,6 +75,7 @@ class CalibrationFile(Settings):
     n_scenes: int
     n_facilities: int
     synthetic: bool = False
+    domain: DomainFile | None = None
     groups: dict[str, GroupFile]
 
     def counter(self, group: str) -> "Counter":
@@ -74,13 +83,16 @@ class CalibrationFile(Settings):
 
         A group without its own calibration uses the railcars' (`calibration:railcar`).
         """
-        flags = ("no_facility_guarantee",) if self.n_facilities < FACILITIES_FOR_GUARANTEE else ()
+        few, unlooked = self.n_facilities < FACILITIES_FOR_GUARANTEE, self.domain is None
+        stated = (("no_facility_guarantee", few), ("no_domain_check", unlooked))
+        flags = tuple(name for name, on in stated if on)
+        domain = None if self.domain is None else _domain(self.domain)
         if group in self.groups:
             own = _from_file(self.groups[group])
-            return Counter(own.model, own.inflation(), flags)
+            return Counter(own.model, own.inflation(), flags, domain)
         if _POOL in self.groups:
             pooled = _from_file(self.groups[_POOL])
-            return Counter(pooled.model, pooled.inflation(), (f"calibration:{_POOL}", *flags))
+            return Counter(pooled.model, pooled.inflation(), (f"calibration:{_POOL}", *flags), domain)
         return uncalibrated()
 
 
@@ -92,11 +104,15 @@ class Counter:
         model: of true detections and misses.
         inflation: factor by level.
         flags: what a reader of its counts must know.
+        domain: what the calibration scenes looked like, where that is known.
+        is_measured: whether its errors were measured on these weights; if not, no interval is published.
     """
 
     model: Model
     inflation: dict[float, float]
     flags: tuple[str, ...] = ()
+    domain: Domain | None = None
+    is_measured: bool = True
 
 
 def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFile:
@@ -107,8 +123,6 @@ def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFil
             names=METADATA,
             centre=tuple(scaler.centre.tolist()),
             scale=_nullable(scaler.scale),
-            low=_nullable(scaler.low),
-            high=_nullable(scaler.high),
         ),
         truth=tuple(model.truth.tolist()),
         tau2=model.tau2,
@@ -116,7 +130,6 @@ def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFil
         recall=tuple(model.recall.tolist()),
         recall_cov=tuple(tuple(row) for row in model.recall_cov.tolist()),
         copula=model.copula,
-        quality_floor=model.quality_floor if math.isfinite(model.quality_floor) else None,
         levels=LEVELS,
         facility=calibration.nonconformity.facility,
         nonconformity=tuple(tuple(row) for row in calibration.nonconformity.scores.tolist()),
@@ -125,19 +138,29 @@ def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFil
     )
 
 
+def to_domain_file(domain: Domain) -> DomainFile:
+    """The domain of the calibration scenes as it is stored."""
+    centre, low, high = (_nullable(values) for values in (domain.centre, domain.low, domain.high))
+    return DomainFile(names=tuple(FEATURES), centre=centre, low=low, high=high, limit=tuple(domain.limit.tolist()))
+
+
+def _domain(stored: DomainFile) -> Domain:
+    centre, low, high = (_array(values, np.nan) for values in (stored.centre, stored.low, stored.high))
+    return Domain(centre, low, high, np.array(stored.limit))
+
+
+def _array(values: tuple[float | None, ...], missing: float) -> Floats:
+    return np.array([missing if v is None else v for v in values], dtype=np.float64)
+
+
 def _nullable(values: Floats) -> tuple[float | None, ...]:
     return tuple(float(v) if np.isfinite(v) else None for v in values)
 
 
 def _from_file(stored: GroupFile) -> Calibration:
-    def array(values: tuple[float | None, ...], missing: float) -> Floats:
-        return np.array([missing if v is None else v for v in values], dtype=np.float64)
-
     scaler = Scaler(
         centre=np.array(stored.scaler.centre),
-        scale=array(stored.scaler.scale, np.inf),
-        low=array(stored.scaler.low, np.nan),
-        high=array(stored.scaler.high, np.nan),
+        scale=_array(stored.scaler.scale, np.inf),
     )
     model = Model(
         scaler=scaler,
@@ -147,19 +170,17 @@ def _from_file(stored: GroupFile) -> Calibration:
         recall=np.array(stored.recall),
         recall_cov=np.array(stored.recall_cov),
         copula=stored.copula,
-        quality_floor=-math.inf if stored.quality_floor is None else stored.quality_floor,
     )
     scores = np.array(stored.nonconformity, dtype=np.float64).reshape(-1, len(LEVELS))
     return Calibration(model, Nonconformity(stored.facility, scores))
 
 
 def uncalibrated() -> Counter:
-    """Stands in where nothing was measured: scores as probabilities, recall about 0.85, wide intervals."""
+    """Stands in where nothing was measured: scores as probabilities, recall about 0.85; not for intervals."""
     n = len(METADATA)
-    unknown = np.full(n, np.nan)
     prior_sd = np.r_[0.7, np.full(n + 1, 1e-3), 0.5]
     model = Model(
-        scaler=Scaler(np.zeros(n), np.full(n, np.inf), unknown, unknown),
+        scaler=Scaler(np.zeros(n), np.full(n, np.inf)),
         truth=np.r_[0.0, 1.0, np.zeros(n)],
         tau2=0.5,
         z_mean=0.0,
@@ -167,7 +188,7 @@ def uncalibrated() -> Counter:
         recall_cov=np.diag(prior_sd**2),
         copula=0.0,
     )
-    return Counter(model, dict.fromkeys(LEVELS, 1.5), ("no_calibration",))
+    return Counter(model, dict.fromkeys(LEVELS, 1.5), ("no_calibration",), is_measured=False)
 
 
 def save_calibration(stored: CalibrationFile, path: Path) -> None:
@@ -175,11 +196,11 @@ def save_calibration(stored: CalibrationFile, path: Path) -> None:
     write_text(path, stored.model_dump_json(indent=1) + "\n")
 
 
-def load_calibration(path: Path, weights_sha256: str) -> CalibrationFile:
-    """Read a calibration and check that it belongs to these weights.
+def load_calibration(path: Path, weights_sha256: str) -> CalibrationFile | None:
+    """Read a calibration; None where it describes other weights than these, such as those they were tuned from.
 
     Raises:
-        WeightsError: missing, malformed, of other weights, or of a version with other levels or metadata.
+        WeightsError: missing, malformed, or of a version with other levels or metadata.
     """
     try:
         stored = CalibrationFile.model_validate_json(path.read_bytes())
@@ -188,13 +209,19 @@ def load_calibration(path: Path, weights_sha256: str) -> CalibrationFile:
     except ValidationError as error:
         raise WeightsError(f"{path}: {first_fault(error)}.", _REMAKE) from error
     if stored.weights_sha256 != weights_sha256:
-        raise WeightsError(
-            f"{path}: describes weights {stored.weights_sha256[:12]}, the run used {weights_sha256[:12]}.",
-            _REMAKE,
-        )
+        return None
+    _check_domain(path, stored.domain)
     for name, group in stored.groups.items():
         _check_shapes(path, name, group)
     return stored
+
+
+def _check_domain(path: Path, domain: DomainFile | None) -> None:
+    if domain is None:
+        return
+    lengths = {len(domain.centre), len(domain.low), len(domain.high), len(domain.limit)}
+    if domain.names != tuple(FEATURES) or lengths != {len(FEATURES)}:
+        raise WeightsError(f"{path}: domain is of another version (features: {', '.join(domain.names)}).", _REMAKE)
 
 
 def _check_shapes(path: Path, name: str, group: GroupFile) -> None:

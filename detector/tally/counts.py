@@ -14,7 +14,7 @@ from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
 from detector.tally.sightings import Sighting, View, find_sightings, find_views
-from detector.tally.verdicts import verdict_sentence
+from detector.tally.verdicts import NOT_CALIBRATED, verdict_sentence
 
 COLUMNS = (
     "facility_id",
@@ -42,6 +42,7 @@ COLUMNS = (
     "verdict",
 )
 _MIN_TOTALS = 3  # fully seen dates needed to know a facility's usual total
+_NO_JUDGEMENT = {"p_surge": float("nan"), "p_usual": float("nan"), "surge": NOT_CALIBRATED}
 _NO_VERDICT = Verdict(float("nan"), float("nan"), float("nan"), 0, float("nan"))
 
 
@@ -54,7 +55,7 @@ class Counted:
             date), `p_rank`, `baseline_since` (first date compared), `seen_count`, `seen_lo95`, `seen_hi95`
             (in the visible part: what the verdict compares) and `verdict` (a sentence). `p_surge` is the
             probability that the date is a record. `count` is NaN where too little was seen for an estimate,
-            `hi95` and `hi80` where too little for a total.
+            `hi95` and `hi80` where too little for a total; all ends where the errors were not measured.
         detections: the run's detections with `p_true`.
     """
 
@@ -79,12 +80,12 @@ def count_run(
     Args:
         detections: detections.parquet, all above the score floor.
         scenes: scenes.parquet, one row per scene and facility.
-        calibration: of the weights used; None counts with wide default errors, flagged `no_calibration`.
+        calibration: of the weights used; None gives counts without intervals and verdicts, flagged `no_calibration`.
         history: counts by eye: facility_id, date, count, lo, hi.
         config: counting settings.
         classes: the class table.
     """
-    views = find_views(detections, scenes)
+    views = find_views(detections, scenes, classes.families["rail_vehicle"])
     sightings = find_sightings(views, config.same_time_minutes)
     eye = eye_counts(history, config.eye_cv)
     rules = Rules(config.min_history, config.queue_p, config.queue_record, config.fdr)
@@ -101,7 +102,8 @@ def count_run(
                 found.append(_row(sighting, past, tally, config))
         # One family of tests per group: each group is a question of its own.
         for row, verdict, word in zip(found, verdicts, decide(verdicts, rules), strict=True):
-            rows.append({**row, **_verdict_columns(verdict, word, rules)})
+            judged = _verdict_columns(verdict, word, rules)
+            rows.append({**row, **judged, **({} if tally.counter.is_measured else _NO_JUDGEMENT)})
     counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row)} for row in rows], columns=list(COLUMNS))
     counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
     probability = _p_true(len(detections), views, classes, counters)
@@ -112,8 +114,8 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
     """The count's columns of one group at one sighting."""
     seen = tally.whole(sighting)
     flags = [*sighting.flags, *tally.counter.flags]
-    outside = tally.counter.model.outside(sighting.views[0].sample(tally.classes))
-    flags += [f"domain:{name}" for name in outside]
+    outside = [name for view in sighting.views for name in view.outside(tally.counter.domain)]
+    flags += [f"domain:{name}" for name in outside] + (["insured"] if outside else [])
     published = {"count": seen.count, **{f"lo{k}": seen.low[k / 100] for k in (95, 80)}}
     published |= {f"hi{k}": seen.high[k / 100] for k in (95, 80)}
     if not sighting.is_full:
@@ -121,6 +123,9 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
         flags += [flag] if flag else []
         if sighting.visible.is_empty:
             flags.append("no_common_footprint")
+    published |= {"seen_lo95": seen.low[0.95], "seen_hi95": seen.high[0.95]}
+    if not tally.counter.is_measured:
+        published = {name: value if name == "count" else float("nan") for name, value in published.items()}
     return {
         "facility_id": sighting.facility_id,
         "date": sighting.date,
@@ -132,8 +137,6 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
         "flags": ";".join(dict.fromkeys(flags)),
         "baseline_since": past.since,
         "seen_count": seen.count,
-        "seen_lo95": seen.low[0.95],
-        "seen_hi95": seen.high[0.95],
     }
 
 

@@ -12,11 +12,14 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detector.counting.combine import best_first
+from detector.counting.domain import PICTURE, Domain, object_values
 from detector.counting.samples import Bools, Floats, Sample, density
+from detector.errors import UsageError
 from detector.pixels.georef import GEOD
 
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
+_METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class View:
         visible: visible part of the facility (EPSG:4326), empty without georeference.
         area_ha: visible area, NaN where unknown.
         scene_metadata: (4,) gsd_m, sharpness, contrast, sun_elevation_deg, NaN where unknown.
+        looks: (V, K) what the domain check looks at, a row per scene of the mosaic.
         cloud_cover: of the scene, 0 where unknown.
         row: (D,) positions of the detections in their table.
         lonlat: (D, 2) their centres, NaN without georeference.
@@ -44,6 +48,7 @@ class View:
     visible: BaseGeometry
     area_ha: float
     scene_metadata: Floats
+    looks: Floats
     cloud_cover: float
     row: npt.NDArray[np.intp]
     lonlat: Floats
@@ -55,6 +60,12 @@ class View:
         """The detections of these classes, as counting takes them."""
         scores = self.score[np.isin(self.class_name, sorted(classes))]
         return Sample(scores, np.r_[self.scene_metadata, density(scores, self.area_ha)])
+
+    def outside(self, domain: Domain | None) -> tuple[str, ...]:
+        """In what a scene of the view is unlike those of the calibration; nothing where that is not known."""
+        if domain is None:
+            return ()
+        return tuple(dict.fromkeys(name for look in self.looks for name in domain.outside(look)))
 
     def n_detected(self, classes: Collection[str]) -> int:
         """Detections of these classes at or above the operating threshold."""
@@ -91,6 +102,7 @@ class View:
             observed=min(1.0, self.observed * growth),
             visible=visible,
             area_ha=self.area_ha * growth,
+            looks=np.vstack([self.looks, other.looks]),
             row=np.r_[self.row, extra.row],
             lonlat=np.vstack([self.lonlat, extra.lonlat]),
             score=np.r_[self.score, extra.score],
@@ -138,13 +150,22 @@ class Sighting:
         return replace(self, views=tuple(view for view, _ in cuts)), cuts[0][1]
 
 
-def find_views(detections: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, list[View]]:
+def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Collection[str]) -> dict[str, list[View]]:
     """Views of each facility that saw any of it.
 
     Args:
         detections: the contract's table; geometry may be null.
         scenes: one row per scene and facility.
+        rail_vehicles: classes whose sizes and scores the domain check looks at.
+
+    Raises:
+        UsageError: the scenes lack a column, since an earlier version made them.
     """
+    if missing := sorted({*PICTURE} - {*scenes.columns}):
+        raise UsageError(
+            f"scenes.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
+            "Run the same `railcars detect` (or `railcars run`) command again.",
+        )
     keys = zip(detections["scene_id"].astype(str), detections["facility_id"].astype(str), strict=True)
     places: dict[tuple[str, str], list[int]] = {}
     for position, key in enumerate(keys):
@@ -153,21 +174,25 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, list
     score = detections["score"].to_numpy(dtype=np.float64)
     class_name = detections["class"].to_numpy(dtype=str)
     detected = detections["detected"].to_numpy(dtype=bool)
+    sides_m = detections[["length_m", "width_m"]].to_numpy(dtype=np.float64)
+    is_rail = np.isin(class_name, sorted(rail_vehicles))
     views: dict[str, list[View]] = {}
     for record in scenes.to_dict("records"):
         facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
         if not observed > 0:
             continue
         row = np.array(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
-        visible = record.get("geometry")
+        rail, visible, area_ha = row[is_rail[row]], record.get("geometry"), visible_ha(record)
+        found = object_values(score[rail], sides_m[rail], detected[rail], area_ha)
         views.setdefault(facility_id, []).append(
             View(
                 scene_id=str(record["scene_id"]),
                 acquired=pd.Timestamp(record["acquired"]).to_pydatetime(),
                 observed=min(1.0, observed),
                 visible=visible if isinstance(visible, BaseGeometry) else shapely.Polygon(),
-                area_ha=visible_ha(record),
+                area_ha=area_ha,
                 scene_metadata=scene_metadata(record),
+                looks=np.r_[picture_values(record), found][None],
                 cloud_cover=_number(record.get("cloud_cover"), 0.0),
                 row=row,
                 lonlat=lonlat[row],
@@ -184,10 +209,15 @@ def scene_metadata(record: Mapping[Hashable, Any]) -> Floats:
 
     A sun below the horizon is that of a scene whose hour is unknown: missing too.
     """
-    names = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
-    values = np.array([_number(record.get(name), float("nan")) for name in names])
+    values = np.array([_number(record.get(name), float("nan")) for name in _METADATA])
     values[3] = values[3] if values[3] > 0 else np.nan
     return values
+
+
+def picture_values(record: Mapping[Hashable, Any]) -> Floats:
+    """(10,) what `domain.PICTURE` names, of a row of the scenes table; NaN where missing."""
+    known = dict(zip(_METADATA, scene_metadata(record).tolist(), strict=True))
+    return np.array([known.get(name, _number(record.get(name), float("nan"))) for name in PICTURE])
 
 
 def visible_ha(record: Mapping[Hashable, Any]) -> float:

@@ -13,6 +13,7 @@ _UNITS = {
     "container": ("container", "containers"),
     "tarped": ("tarp-covered load", "tarp-covered loads"),
 }
+NOT_CALIBRATED = "not calibrated"
 _FULLY_SEEN = 0.98
 _SAYABLE = 0.001
 
@@ -47,6 +48,10 @@ def _count(row: Mapping[str, object]) -> str:
     count, low, high = (_value(row, name) for name in ("count", "lo95", "hi95"))
     share = _value(row, "observed_fraction") or 0.0
     seen = "" if share >= _FULLY_SEEN else f"; {100 * share:.0f} % of the facility was seen"
+    if low is None:
+        counted = f"too little seen to count {_units(group, 2)}" if count is None else _amount(count, group)
+        cure = "no interval, since these weights have no calibration of their own: `make calibrate` fits one"
+        return f"{counted} on {when}{seen}; {cure}"
     if high is None:
         return f"at least {_amount(low, group)} on {when}{seen}"
     interval = f"{low:.0f}-{high:.0f}"
@@ -68,6 +73,8 @@ def _comparison(row: Mapping[str, object]) -> list[str]:
     images = f"the {n:.0f} images since {_year(since)}"
     most = f"{highest:.0f}" if highest is not None else "unknown"
     part = "" if (_value(row, "observed_fraction") or 0.0) >= _FULLY_SEEN else "in the part seen, "
+    if surge == NOT_CALIBRATED:
+        return [f"{part}the most seen in {images} was {highest:.0f}", "no verdict"] if n else ["no verdict"]
     if surge in {SURGE, ELEVATED}:
         text = [f"{part}the most seen in {images} was {most}"]
         if record is not None:

@@ -19,7 +19,7 @@ from detector.store import Ledger, TileResult, content_key, open_run_folder, rep
 def result(n: int, seed: int = 0) -> TileResult:
     rng = np.random.default_rng(seed)
     boxes, scores = rng.normal(5e5, 1e3, (n, 5)), rng.random((n, 5), dtype=np.float32)
-    return TileResult(boxes, scores, rng.random(n) > 0.5, 0.75, (0.1, float("nan"), 0.3))
+    return TileResult(boxes, scores, rng.random(n) > 0.5, 0.75, (0.1, float("nan"), 0.3), rng.random(16))
 
 
 def same(a: TileResult, b: TileResult) -> bool:
@@ -36,11 +36,12 @@ def test_a_result_survives_its_bytes_exactly(n: int, seed: int) -> None:
     assert np.array_equal(after.cut, before.cut)
     assert after.valid == before.valid
     assert np.array_equal(after.quality, before.quality, equal_nan=True)
+    assert np.array_equal(after.look, before.look)
 
 
 def test_rows_must_match() -> None:
     with pytest.raises(ValueError, match="one row each"):
-        TileResult(np.zeros((2, 5)), np.zeros((1, 5), np.float32), np.zeros(2, bool), 1.0, (0, 0, 0))
+        TileResult(np.zeros((2, 5)), np.zeros((1, 5), np.float32), np.zeros(2, bool), 1.0, (0, 0, 0), np.zeros(16))
 
 
 def test_ledger_keeps_results_over_reopening(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from detector.tally.calibration_file import load_calibration
 from detector.tally.counts import count_run
 from tests.simulated_run import Tables, join, yard_run
 from training.calibrate import labelled_scenes, main
-from training.evaluate import evaluate
-from training.truth import read_places
+from training.evaluation.measure import evaluate
+from training.evaluation.truth import read_places
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,12 @@ def test_what_is_calibrated_covers_new_yards(folder: Path, capsys: pytest.Captur
     assert "48 scenes of 12 facilities" in capsys.readouterr().out.replace("\n", " ")
     shipped = json.loads((folder / "weights" / "sim.json").read_text())
     sha = shipped["sha256"]["onnx"]
-    best = evaluate(folder / "run", folder / "truth")["groups"]["railcar"]["iou_0.5"]["best_threshold"]
+    best = evaluate(folder / "run", folder / "truth")["groups"]["railcar"]["best_threshold_50"]
     assert shipped["operating_threshold"] == pytest.approx(best, abs=0.005)
     stored = load_calibration(folder / "weights" / "sim.calibration.json", sha)
     assert set(stored.groups) == {"railcar"}
     rng = np.random.default_rng(2)
-    inside = []
+    inside, strange = [], []
     for i in range(15):
         numbers = {date(2023, 1, 1) + timedelta(days=k): int(n) for k, n in enumerate(rng.integers(0, 90, 4))}
         tables = yard_run(numbers, rng, facility_id=f"new{i}")
@@ -86,7 +86,9 @@ def test_what_is_calibrated_covers_new_yards(folder: Path, capsys: pytest.Captur
         rows = counts[counts["group"] == "railcar"]
         truth = np.array([numbers[day] for day in rows["date"]])
         inside += ((rows["lo95"] <= truth) & (truth <= rows["hi95"])).tolist()
+        strange += rows["flags"].str.contains("domain").tolist()
     assert np.mean(inside) >= 0.9
+    assert np.mean(strange) <= 0.05
 
 
 @pytest.mark.integration

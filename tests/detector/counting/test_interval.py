@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.counting.calibration import fit_model
 from detector.counting.inflation import LEVELS, Nonconformity, cross_fit, quantiles
-from detector.counting.interval import Calibration, calibrate, estimate, from_draws
+from detector.counting.interval import Calibration, calibrate, estimate, from_draws, insured
 from detector.counting.posterior import draw_counts, draw_effects, draw_given_effects
 from detector.counting.samples import METADATA, Labelled, Sample
 from tests.simulation import World, simulate
@@ -148,7 +148,6 @@ def _shift(scores: np.ndarray, sign: int) -> np.ndarray:
 def test_missing_metadata_counts_as_the_mean(calibration: Calibration) -> None:
     unknown = Sample(np.array([0.9]), np.full(len(METADATA), np.nan))
     assert (calibration.model.scaler(unknown) == 0).all()
-    assert calibration.model.scaler.outside(unknown) == ()
 
 
 def test_a_column_without_spread_or_values_says_nothing() -> None:
@@ -162,7 +161,6 @@ def test_a_column_without_spread_or_values_says_nothing() -> None:
     other = Sample(np.zeros(0), np.array([0.5, 1.0, 0.4, 40.0, 0.1]))
     assert scaler(other)[0] == 0
     assert scaler(other)[3] == 0
-    assert scaler.outside(other) == ("gsd_m",)
 
 
 @pytest.mark.parametrize("n_true", [0, 7])
@@ -176,10 +174,23 @@ def test_calibration_survives_scenes_of_one_kind(n_true: int) -> None:
     assert found.low[0.95] <= n_true <= found.high[0.95] < n_true + 15
 
 
-def test_weak_scores_are_outside_the_calibration(calibration: Calibration) -> None:
-    assert calibration.model.outside(sample([0.95] * 30)) == ()
-    assert calibration.model.outside(sample([0.45] * 60)) == ("scores",)
-    assert calibration.model.outside(sample([0.3])) == ()  # too little to tell
+@given(scores=st.lists(st.floats(0.05, 0.999), max_size=60), seed=st.integers(0, 2**32 - 1))
+def test_insurance_keeps_the_count_and_never_narrows(calibration: Calibration, scores: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = estimate(calibration.model, calibration.inflation(), sample(scores), 300, rng)
+    wide = insured(plain, rng)
+    assert wide.count == plain.count
+    assert all(wide.low[k] <= plain.low[k] <= plain.high[k] <= wide.high[k] for k in LEVELS)
+    nested = [(wide.low[k], wide.high[k]) for k in LEVELS]
+    assert all(out[0] <= low and high <= out[1] for (low, high), out in pairwise(nested))
+
+
+def test_insurance_of_many_cars_adds_a_fifth(calibration: Calibration) -> None:
+    rng = np.random.default_rng(0)
+    plain = estimate(calibration.model, calibration.inflation(), sample([0.95] * 150), 2000, rng)
+    wide = insured(plain, rng)
+    assert wide.high[0.95] > 1.25 * plain.count
+    assert wide.draws.std() ** 2 == pytest.approx(plain.draws.std() ** 2 + (0.2 * plain.count) ** 2, rel=0.15)
 
 
 def test_without_scenes_there_is_no_model() -> None:

@@ -88,6 +88,8 @@ def test_a_view_tells_what_is_valid_and_how_it_looks(scene: Scene) -> None:
     assert not isinstance(outside, Failure)
     assert outside.valid == 0
     assert np.isnan(outside.quality).all()
+    assert inside.look[0] == 64 * 64
+    assert (outside.look == 0).all()
 
 
 def test_quality_of_a_large_tile_is_measured_where_it_is_valid(scene: Scene) -> None:

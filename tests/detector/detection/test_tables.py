@@ -25,6 +25,7 @@ from detector.detection.rows import (
 )
 from detector.detection.tables import Parts, part_name, write_facilities, write_rejected, write_tables
 from detector.facilities import facility_in_scene, load_facilities
+from detector.pixels.look import Look
 from detector.scenes import Rejection, Scene, find_scenes
 from tests.detector.fakes import facilities_file, fake_weights, paint, yard
 
@@ -111,10 +112,12 @@ def test_nothing_found_gives_the_full_columns(scene: Scene, folder: Path) -> Non
 def test_scene_rows_tell_what_was_seen(scene: Scene, folder: Path) -> None:
     known = ground(scene, folder)
     half = Area(known.areas[1].facility, known.areas[1].whole, known.areas[1].whole.intersection(box(0, 0, 150, 300)))
-    found = scene_rows(scene, [half], [Quality(0.1, 0.2, 0.3)])
+    found = scene_rows(scene, [half], [Quality(0.1, 0.2, 0.3, Look(detail=-4.0))])
     row = found.iloc[0]
     assert list(found) == list(empty_scenes())
     assert row["observed_fraction"] == pytest.approx(0.5, abs=0.01)
+    assert row["detail"] == -4.0
+    assert np.isnan(row["chroma"])
     assert row["acquired"] == pd.Timestamp("2023-01-05T10:30:00Z")
     assert np.isnan(row["cloud_cover"])
     assert 15 < row["sun_elevation_deg"] < 25
@@ -123,7 +126,7 @@ def test_scene_rows_tell_what_was_seen(scene: Scene, folder: Path) -> None:
 
 def tables(scene: Scene, folder: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     found = rows(scene, folder, (200, 150, 50, 10, "railcar"), (100, 150, 40, 8, "container"))
-    seen = scene_rows(scene, ground(scene, folder).areas, [Quality(0.1, 0.2, 0.3)] * 2)
+    seen = scene_rows(scene, ground(scene, folder).areas, [Quality(0.1, 0.2, 0.3, Look())] * 2)
     return found, seen
 
 

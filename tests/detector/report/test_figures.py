@@ -76,3 +76,15 @@ def test_date_ticks_rise_within_the_span_and_are_few(first: dt.date, days: int, 
     assert ticks == sorted(set(ticks))
     assert all(first <= day <= last for day in ticks)
     assert len(ticks) <= most + 2
+
+
+def test_counts_without_intervals_are_points_alone() -> None:
+    ends = dict.fromkeys(("lo95", "hi95", "lo80", "hi80"), float("nan"))
+    counts = table(history(12)).assign(**ends, surge="not calibrated")
+    drawn = str(figures.series(counts, "yard"))
+    svg = ElementTree.fromstring(drawn)
+    tooltips = [element.text or "" for element in svg.iter(f"{SVG}title")]
+    assert all("(no interval)" in tip for tip in tooltips)
+    seen = counts[(counts["group"] == "railcar") & counts["count"].notna()]
+    assert len(list(svg.iter(f"{SVG}circle"))) == len(seen)
+    assert "4 5l4" not in drawn  # no arrow of "at least"

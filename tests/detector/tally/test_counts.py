@@ -1,6 +1,7 @@
 """From a run's tables to counts and verdicts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from shapely.geometry.base import BaseGeometry
 
 from detector.config import class_table, count_config
+from detector.errors import UsageError
 from detector.tally.calibration_file import CalibrationFile
 from detector.tally.counts import COLUMNS, Counted, count_run
+from detector.tally.sightings import find_views
 from tests.simulated_run import Tables, inside, join, outline, yard_run
 from tests.simulation import World
 
@@ -128,9 +131,32 @@ def test_p_true_orders_and_fills_all_rows(counted: Counted) -> None:
     assert (np.diff(one.sort_values("score")["p_true"]) >= 0).all()
 
 
-def test_no_calibration_is_flagged(yard: Tables) -> None:
+def test_without_a_calibration_there_are_counts_but_no_intervals_and_no_verdicts(yard: Tables) -> None:
     rows = count(yard, None).counts
     assert rows["flags"].str.contains("no_calibration").all()
+    unknown = ["lo95", "hi95", "lo80", "hi80", "seen_lo95", "seen_hi95", "p_surge", "p_usual"]
+    assert rows[unknown].isna().all(axis=None)
+    assert set(rows["surge"]) == {"not calibrated"}
+    row = row_of(count(yard, None), LAST)
+    assert row["count"] == pytest.approx(73, abs=15)
+    assert row["verdict"].startswith(f"{row['count']:.0f} railcars on 5 October 2023; no interval")
+    assert "`make calibrate` fits one; the most seen in the 41 images since 2018 was" in row["verdict"]
+    assert row["verdict"].endswith("no verdict")
+
+
+def test_without_a_calibration_a_partly_seen_yard_has_no_count() -> None:
+    tables = yard_run({**quiet(9), LAST: 73}, np.random.default_rng(31), seen_share={LAST: 0.3}, world=EASY)
+    row = row_of(count(tables, None), LAST)
+    assert np.isnan(row["count"])
+    assert np.isnan(row["lo95"])
+    assert row["verdict"].startswith("too little seen to count railcars on 5 October 2023")
+
+
+def test_a_group_that_no_calibration_covers_has_no_interval(yard: Tables, calibration_file: CalibrationFile) -> None:
+    empty = calibration_file.model_copy(update={"groups": {}})
+    row = row_of(count(yard, empty), LAST)
+    assert np.isnan(row["hi95"])
+    assert "no_calibration" in row["flags"].split(";")
 
 
 def test_counts_by_eye_serve_as_history(calibration_file: CalibrationFile) -> None:
@@ -301,5 +327,31 @@ def test_groups_hold_their_classes(calibration_file: CalibrationFile) -> None:
 
 
 def test_a_scene_unlike_the_calibration_is_flagged(yard: Tables, calibration_file: CalibrationFile) -> None:
-    coarse = yard.scenes.assign(gsd_m=0.74)
-    assert "domain:gsd_m" in row_of(count(Tables(yard.detections, coarse, {}), calibration_file), LAST)["flags"]
+    coarse = yard.scenes.assign(gsd_m=np.where(yard.scenes["acquired"].dt.date == LAST, 0.9, yard.scenes["gsd_m"]))
+    plain, found = (count(Tables(yard.detections, scenes, {}), calibration_file) for scenes in (yard.scenes, coarse))
+    row, before = row_of(found, LAST), row_of(plain, LAST)
+    assert {"domain:gsd_m", "insured"} <= set(row["flags"].split(";"))
+    assert row["hi95"] - row["lo95"] > before["hi95"] - before["lo95"]
+    others = found.counts[found.counts["date"] != LAST]
+    assert not others["flags"].str.contains("domain").any()
+
+
+def test_cars_of_half_the_size_are_flagged(yard: Tables, calibration_file: CalibrationFile) -> None:
+    sides = yard.detections[["length_m", "width_m"]]
+    halved = yard.detections.assign(**(sides / 2))
+    flags = row_of(count(Tables(halved, yard.scenes, {}), calibration_file), LAST)["flags"].split(";")
+    assert {"domain:length", "domain:width"} <= set(flags)
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_the_cure(yard: Tables, calibration_file: CalibrationFile) -> None:
+    with pytest.raises(UsageError, match=r"no columns chroma.*same `railcars detect`"):
+        count(Tables(yard.detections, yard.scenes.drop(columns=["chroma"]), {}), calibration_file)
+
+
+def test_a_mosaic_with_one_unlike_scene_is_flagged(calibration_file: CalibrationFile) -> None:
+    tables = yard_run(quiet(3), np.random.default_rng(14), world=EASY)
+    views = find_views(tables.detections, tables.scenes, class_table().families["rail_vehicle"])["yard"]
+    domain = calibration_file.counter("railcar").domain
+    strange = replace(views[1], looks=np.full_like(views[1].looks, 1e6))
+    assert views[0].outside(domain) == ()
+    assert views[0].joined(strange).outside(domain) == strange.joined(views[0]).outside(domain) != ()

@@ -1,0 +1,69 @@
+"""How often the domain check of the shipped weights speaks: on held-out pictures, and on the same ones degraded.
+
+python -m benchmarks.bench_domain
+
+Takes the first date of each held-out facility of `make evaluate`, degrades it in seven ways, and detects in all. Scenes
+and runs are kept in runs/domain, so that a second call, or one that was stopped, does only what is missing.
+"""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import geopandas as gpd
+
+from benchmarks.degraded import DEGRADED, write_degraded
+from detector.config import class_table, detect_config
+from detector.run import Inputs, detect_step
+from detector.tally.calibration_file import load_calibration
+from detector.tally.sightings import find_views
+from detector.weights import load_weights
+
+SCENES = Path("data/heldout/test")
+WORK = Path("runs/domain")
+WEIGHTS = Path("weights/railcars-n.json")
+RESULT = Path(__file__).parent / "results" / "domain.json"
+
+
+def degraded(name: str) -> list[Path]:
+    """The degraded pictures, written where they are missing."""
+    folder = WORK / name.replace(" ", "-").replace("%", "pc") / "scenes"
+    folder.mkdir(parents=True, exist_ok=True)
+    first: dict[str, Path] = {}
+    for path in sorted(SCENES.glob("*.tif")):
+        first.setdefault(path.stem.rpartition("_")[0], path)
+    targets = [folder / path.name for path in first.values()]
+    for seed, (source, target) in enumerate(zip(first.values(), targets, strict=True)):
+        if not target.exists():
+            write_degraded(source, name, target, seed)
+    return targets
+
+
+def main() -> int:
+    """Print a table and write results/domain.json."""
+    weights = load_weights(WEIGHTS)
+    calibration = load_calibration(WEIGHTS.with_name(f"{WEIGHTS.stem}.calibration.json"), weights.digest)
+    if calibration is None or calibration.domain is None:
+        sys.stderr.write(
+            f"{WEIGHTS}: its calibration does not say what its scenes looked like. Run `make calibrate`.\n"
+        )
+        return 2
+    domain, rail = calibration.counter("railcar").domain, class_table().families["rail_vehicle"]
+    table = {}
+    for name in DEGRADED:
+        paths = degraded(name)
+        run = paths[0].parent.with_name("run")
+        detect_step(Inputs(tuple(paths), SCENES / "facilities.geojson"), run, weights, detect_config())
+        detections, scenes = (gpd.read_parquet(run / f"{part}.parquet") for part in ("detections", "scenes"))
+        reasons = [view.outside(domain) for views in find_views(detections, scenes, rail).values() for view in views]
+        named = Counter(reason for found in reasons for reason in found)
+        fired = sum(bool(found) for found in reasons)
+        table[name] = {"scenes": len(reasons), "flagged": fired, "reasons": dict(named.most_common())}
+        sys.stdout.write(f"{name:<24}{fired:>4} of {len(reasons):<4}{dict(named.most_common())}\n")
+    RESULT.write_text(json.dumps({"weights_sha256": weights.digest, "pictures": table}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

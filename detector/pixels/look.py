@@ -1,0 +1,141 @@
+"""How a picture looks, as sums over its pixels: tiles add up to a facility.
+
+Colour is that of the stretched picture, which the network sees. The stretch hides haze and darkness, so that its
+limits, the black and the white point of the file, are looked at too. The spectrum tells the true resolution, whatever
+the file states.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+COARSE, FINE = (0.04, 0.08), (0.15, 0.21)
+"""Bands of the spectrum in cycles per model pixel. At 0.30 m, a picture of 1 m holds nothing above 0.15."""
+PATCH_PX = 64
+_PATCHES = 8  # per axis of a tile
+_STEP = 2  # colours are taken from every second pixel and row
+_RED, _RED_FROM = 1.5, 0.2  # of a saturated red: so much more than green and blue, and no darker than this
+_FLOOR = 0.01  # squared grey levels, below all noise: flat areas would have no logarithm
+_FLAT = 1e-7  # variance of a picture of one grey, with rounding
+_LEVELS = 255.0
+_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the picture of one facility looks; NaN where unknown.
+
+    Attributes:
+        chroma: spread of the colour differences over the spread of the grey: 0 without colour, above 1 where
+            colours say more than light and shade.
+        red_cast: mean of red minus green over the mean grey.
+        red_share: share of saturated red: vegetation in infrared false colour.
+        detail: log of the spectrum's power at 0.15-0.21 over that at 0.04-0.08 cycles per pixel: falls with the
+            true resolution, rises with noise.
+        black_point: file value that is stretched to black over the one stretched to white: high under haze.
+        grey_levels: log2 of the file's values between the two: few in the dark.
+    """
+
+    chroma: float = math.nan
+    red_cast: float = math.nan
+    red_share: float = math.nan
+    detail: float = math.nan
+    black_point: float = math.nan
+    grey_levels: float = math.nan
+
+
+def look_sums(image: NDArray[np.uint8], valid: NDArray[np.bool_], lo: float, hi: float) -> Floats:
+    """(16,) sums over the valid pixels of a tile; all zero where nothing is valid.
+
+    Args:
+        image: H x W x 3, stretched.
+        valid: H x W.
+        lo: file value that became 0.
+        hi: file value that became 255.
+    """
+    thin = np.s_[::_STEP, ::_STEP]
+    pixels = image[thin][valid[thin]].astype(np.float64) / _LEVELS
+    red, green, blue = pixels.T
+    reds = (red > _RED * np.maximum(green, blue)) & (red > _RED_FROM)
+    products = (pixels.T @ pixels)[np.triu_indices(3)]
+    count = float(len(pixels))
+    return np.concatenate(
+        [[count], pixels.sum(axis=0), products, [reds.sum()], _spectrum(image, valid), [count * lo, count * hi]]
+    )
+
+
+def no_sums() -> Floats:
+    """(16,) the sums of no pixels."""
+    return np.zeros(_SIZE)
+
+
+def look_of(sums: Floats) -> Look:
+    """What the sums over all tiles of a facility say.
+
+    Law: tiles may be weighted, and added in any order.
+
+    Args:
+        sums: (16,), those of the tiles added up.
+    """
+    count, patches = sums[0], sums[11]
+    if count <= 0:
+        return Look()
+    mean, cov = sums[1:4] / count, np.zeros((3, 3))
+    cov[np.triu_indices(3)] = sums[4:10] / count
+    cov = np.maximum(cov, cov.T) - np.outer(mean, mean)
+    grey, variance = float(mean.mean()), float(cov.mean())
+    to_green = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
+    spread = float(np.trace(to_green @ cov @ to_green.T)) / 2
+    lo, hi = (float(value) for value in sums[14:] / count)
+    nan = math.nan
+    return Look(
+        chroma=math.sqrt(max(spread, 0.0) / variance) if variance > _FLAT else nan,
+        red_cast=float(mean[0] - mean[1]) / grey if grey > 0 else nan,
+        red_share=float(sums[10] / count),
+        detail=float(sums[13] - sums[12]) / float(patches) if patches > 0 else nan,
+        black_point=lo / hi if hi > 0 else nan,
+        grey_levels=math.log2(hi - lo) if hi > lo else nan,
+    )
+
+
+def _spectrum(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Floats:
+    """(3,) number of patches that are valid throughout, and sums of their log powers, coarse and fine.
+
+    Logarithms are added, so that a few bright patches do not outshout the rest.
+    """
+    rows, cols = (_starts(length) for length in valid.shape)
+    places = [np.s_[y : y + PATCH_PX, x : x + PATCH_PX] for y in rows for x in cols]
+    patches = [image[place].mean(axis=2) for place in places if valid[place].all()]
+    if not patches:
+        return np.zeros(3)
+    window, bands = _spectral_window(), _spectral_bands()
+    flat = np.array(patches)
+    flat = (flat - flat.mean(axis=(1, 2), keepdims=True)) * window
+    power = np.abs(np.fft.rfft2(flat)) ** 2 / (window**2).sum()
+    logs = [float(np.log(power[:, band].mean(axis=1) + _FLOOR).sum()) for band in bands]
+    return np.array([len(patches), *logs])
+
+
+def _starts(length: int) -> NDArray[np.intp]:
+    """Where patches begin along one axis: at most `_PATCHES`, side by side, evenly spread."""
+    if length < PATCH_PX:
+        return np.zeros(0, dtype=np.intp)
+    return np.linspace(0, length - PATCH_PX, min(_PATCHES, length // PATCH_PX)).astype(np.intp)
+
+
+@lru_cache(maxsize=1)
+def _spectral_window() -> Floats:
+    edge = np.hanning(PATCH_PX)
+    return np.asarray(np.outer(edge, edge), dtype=np.float64)
+
+
+@lru_cache(maxsize=1)
+def _spectral_bands() -> tuple[NDArray[np.bool_], ...]:
+    """Masks of the coarse and of the fine frequencies in the half plane of `rfft2`."""
+    frequency = np.hypot(np.fft.fftfreq(PATCH_PX)[:, None], np.fft.rfftfreq(PATCH_PX)[None, :])
+    return tuple((frequency >= low) & (frequency < high) for low, high in (COARSE, FINE))
