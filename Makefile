@@ -13,6 +13,8 @@ SCENES  ?= data/scenes
 # A folder of aerial pictures without railcars, and their pixel size.
 BACKGROUNDS       ?=
 BACKGROUNDS_GSD_M ?= 0.3048
+# Annotated scenes whose wagons are set on rendered tracks.
+CUTOUTS ?=
 DATA    ?= data/yolo
 CONFIG  ?= configs/train.yaml
 DEVICES ?= cpu
@@ -49,9 +51,10 @@ lint: $(FULL)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-scenes: $(CORE)  ## render FACILITIES_N facilities into SCENES; BACKGROUNDS: pictures without railcars
+scenes: $(CORE)  ## render FACILITIES_N facilities into SCENES; BACKGROUNDS: pictures without railcars; CUTOUTS: real wagons
 	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --facilities $(FACILITIES_N) --dates 3 \
-	  --seed $(SEED) --workers 2 --out $(SCENES) $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
+	  --seed $(SEED) --workers 2 --out $(SCENES) $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)) \
+	  $(if $(CUTOUTS),--cutouts $(CUTOUTS))
 
 dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \
