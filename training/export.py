@@ -15,7 +15,7 @@ from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
 from detector.weights import ModelSpec
 from training.classes import class_names
-from training.offline import go_offline
+from training.fitting.offline import go_offline
 
 if TYPE_CHECKING:
     import torch

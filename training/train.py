@@ -13,13 +13,13 @@ import yaml
 
 from detector.errors import RailcarsError, UsageError
 from training.classes import class_names
-from training.launch import is_worker, launch
-from training.offline import go_offline
-from training.run_page import write_page
+from training.fitting.launch import is_worker, launch
+from training.fitting.offline import go_offline
+from training.fitting.run_page import write_page
 from training.settings import TrainConfig, train_config
 
 if TYPE_CHECKING:
-    from training.trainer import RailcarTrainer
+    from training.fitting.trainer import RailcarTrainer
 
 MAX_DETECTIONS = 1000  # per tile, in the looks during training only
 ENDLESS = 1_000_000  # epochs, where hours end the run
@@ -34,7 +34,7 @@ def train(
         config: settings.
         data: folder made by `training.dataset`, or any YOLO folder of oriented boxes with our classes.
         out: run folder: index.html, weights/best.pt, last.pt and step.pt, results.csv, progress.json, config.json.
-        device: "auto", "cpu", or the number of a CUDA device; several, as "0,1", in processes of `training.launch`.
+        device: "auto", "cpu", or the number of a CUDA device; several, as "0,1", in processes of their own.
         resume: go on from the step in `out`/weights/step.pt; starts anew where there is no training at all.
         start: weights to begin from: safetensors, a checkpoint, or a name that Ultralytics publishes.
 
@@ -51,7 +51,7 @@ def train(
     go_offline(out / "ultralytics" / rank if is_worker() else out / "ultralytics")
     import torch  # noqa: PLC0415 - after the environment is set
 
-    from training.trainer import RailcarTrainer  # noqa: PLC0415
+    from training.fitting.trainer import RailcarTrainer  # noqa: PLC0415
 
     device = ("0" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     begun, last = (out / "weights" / name for name in ("step.pt", "last.pt"))
@@ -80,7 +80,7 @@ def train(
 
 def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: str) -> dict[str, Any]:
     """Our settings in Ultralytics' words."""
-    from training.augment import pixel_transforms  # noqa: PLC0415 - imports Ultralytics
+    from training.fitting.augment import pixel_transforms  # noqa: PLC0415 - imports Ultralytics
 
     fit, augment = config.fit, config.augment
     return {

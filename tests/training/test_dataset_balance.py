@@ -61,7 +61,7 @@ class TestList:
         from ultralytics.data.utils import check_det_dataset  # noqa: PLC0415
         from ultralytics.utils import DEFAULT_CFG  # noqa: PLC0415
 
-        from training.loader import TileDataset  # noqa: PLC0415
+        from training.fitting.loader import TileDataset  # noqa: PLC0415
 
         lines = (built / "train.txt").read_text().split()
         data = check_det_dataset(str(built / "data.yaml"), autodownload=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
-from training.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
+from training.fitting.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
 
 go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
@@ -20,7 +20,7 @@ from detector.geometry import canonical, corners_from_xywhr  # noqa: E402
 from detector.weights import ModelSpec, load_weights  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.export import OUTPUTS, export, rebuild  # noqa: E402
-from training.network import OrientedBoxNetwork  # noqa: E402
+from training.fitting.network import OrientedBoxNetwork  # noqa: E402
 
 pytestmark = pytest.mark.integration
 

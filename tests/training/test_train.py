@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
-from training.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
+from training.fitting.offline import go_offline  # noqa: E402 - must come before anything that imports Ultralytics
 
 go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
@@ -30,18 +30,18 @@ from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # no
 
 from detector.errors import UsageError  # noqa: E402
 from detector.geometry import corners_from_xywhr  # noqa: E402
-from training.assigner import FastRotatedAssigner  # noqa: E402
-from training.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
 from training.classes import class_names  # noqa: E402
-from training.launch import command, launch  # noqa: E402
-from training.loader import TileDataset  # noqa: E402
-from training.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
-from training.order import Draw  # noqa: E402
+from training.fitting.assigner import FastRotatedAssigner  # noqa: E402
+from training.fitting.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
+from training.fitting.launch import command, launch  # noqa: E402
+from training.fitting.loader import TileDataset  # noqa: E402
+from training.fitting.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
+from training.fitting.order import Draw  # noqa: E402
+from training.fitting.start import starting_state, transfer  # noqa: E402
+from training.fitting.steps import StepState  # noqa: E402
+from training.fitting.trainer import RailcarTrainer  # noqa: E402
 from training.settings import TrainConfig, train_config  # noqa: E402
-from training.start import starting_state, transfer  # noqa: E402
-from training.steps import StepState  # noqa: E402
 from training.train import main, train, ultralytics_arguments  # noqa: E402
-from training.trainer import RailcarTrainer  # noqa: E402
 
 ARCHITECTURE = "yolo11n-obb.yaml"
 CPU = torch.device("cpu")
@@ -312,9 +312,9 @@ class TestRun:
             "import pathlib, socket\n"
             "def refuse(*arguments, **_): raise SystemExit(f'network: {arguments}')\n"
             "socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse\n"
-            "from training.offline import go_offline\n"
+            "from training.fitting.offline import go_offline\n"
             "go_offline(pathlib.Path('run'))\n"
-            "import training.trainer\n"
+            "import training.fitting.trainer\n"
         )
         environment = {key: value for key, value in os.environ.items() if not key.startswith("YOLO_")}
         root = str(Path(__file__).parents[2])

@@ -12,7 +12,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 from detector.errors import UsageError
 
 if TYPE_CHECKING:
-    from training.trainer import RailcarTrainer
+    from training.fitting.trainer import RailcarTrainer
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.classes import class_names
-from training.looks import NOTHING, TileLook, confusion, partners, worst_false_alarms, worst_misses
-from training.run_page import read_results, write_page
+from training.fitting.looks import NOTHING, TileLook, confusion, partners, worst_false_alarms, worst_misses
+from training.fitting.run_page import read_results, write_page
 
 BOX = (30.0, 30.0, 20.0, 6.0, 0.3)
 FAR = (90.0, 90.0, 24.0, 6.0, 0.0)

@@ -17,8 +17,8 @@ from ultralytics.data.augment import Albumentations, Compose, Mosaic
 from ultralytics.utils.patches import imread
 
 from detector.errors import UsageError
-from training.augment import with_visible_affine
-from training.order import Draw, TileOrder
+from training.fitting.augment import with_visible_affine
+from training.fitting.order import Draw, TileOrder
 
 STRIDE = 32
 MOST_CROPPED = 1.6  # tiles on disk may be this much larger than what training sees of them

@@ -13,13 +13,13 @@ from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model
 
-from training.loader import STRIDE, TileDataset, TileLoader
-from training.network import OrientedBoxNetwork
-from training.order import TileOrder
+from training.fitting.loader import STRIDE, TileDataset, TileLoader
+from training.fitting.network import OrientedBoxNetwork
+from training.fitting.order import TileOrder
+from training.fitting.start import starting_state, transfer
+from training.fitting.steps import StepState
+from training.fitting.validator import LookingValidator
 from training.settings import TrainConfig
-from training.start import starting_state, transfer
-from training.steps import StepState
-from training.validator import LookingValidator
 
 Listener = Callable[["RailcarTrainer"], None]
 _MOST_WARMUP = 0.1  # of the run

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBValidator
 
-from training.looks import TileLook
+from training.fitting.looks import TileLook
 
 MOST_TILES = 150
 _LOWEST_SCORE = 0.05

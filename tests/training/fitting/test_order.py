@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from training.order import TileOrder
+from training.fitting.order import TileOrder
 
 TILES = st.integers(1, 60)
 WORLD = st.integers(1, 3)

@@ -17,7 +17,7 @@ from detector.geometry import Floats, corners_from_xywhr
 from detector.report.svg import Axis, Svg
 from detector.store import write_text
 from training.classes import class_names
-from training.looks import MIN_IOU, THRESHOLD, Fault, TileLook, confusion, worst_false_alarms, worst_misses
+from training.fitting.looks import MIN_IOU, THRESHOLD, Fault, TileLook, confusion, worst_false_alarms, worst_misses
 
 MOST_FAULTS = 24
 CROP_PX = 96
@@ -53,7 +53,7 @@ def write_page(folder: Path, looks: Sequence[TileLook]) -> Path:
         The page.
     """
     environment = Environment(
-        loader=PackageLoader("training", "."),
+        loader=PackageLoader("training.fitting", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,8 +14,8 @@ from ultralytics.nn.modules.head import OBB
 from ultralytics.nn.tasks import OBBModel
 from ultralytics.utils.loss import v8OBBLoss
 
-from training.assigner import FastRotatedAssigner
-from training.objective import ScoreAndKindLoss
+from training.fitting.assigner import FastRotatedAssigner
+from training.fitting.objective import ScoreAndKindLoss
 
 RawMaps = dict[str, Any]  # "boxes", "scores" (logits), "angle" (radians), "feats"
 
