@@ -49,7 +49,6 @@ FLAGS = {
     "no_calibration": "weights without a calibration of their own: no interval (`make calibrate` fits one)",
     "no_facility_guarantee": "few calibration facilities: no facility-level guarantee",
     "calibration:railcar": "calibrated on railcars",
-    "no_domain_check": "calibration cannot tell unlike images: fit it again",
     "insured": "image unlike the calibration images: interval widened",
     "domain:gsd_m": "pixel size unlike the calibration images",
     "domain:sun_elevation_deg": "sun height unlike the calibration images",

@@ -64,7 +64,7 @@ class CalibrationFile(Settings):
         validation: how the inflation was learnt; there are no facilities kept for it alone.
         n_scenes, n_facilities: calibration scenes and their facilities.
         synthetic: the scenes were rendered, not photographed.
-        domain: what the scenes looked like; without it no scene can be told to be unlike them.
+        domain: what the scenes looked like.
         groups: by group name; groups with too few objects are absent.
     """
 
@@ -75,7 +75,7 @@ class CalibrationFile(Settings):
     n_scenes: int
     n_facilities: int
     synthetic: bool = False
-    domain: DomainFile | None = None
+    domain: DomainFile
     groups: dict[str, GroupFile]
 
     def counter(self, group: str) -> "Counter":
@@ -83,10 +83,8 @@ class CalibrationFile(Settings):
 
         A group without its own calibration uses the railcars' (`calibration:railcar`).
         """
-        few, unlooked = self.n_facilities < FACILITIES_FOR_GUARANTEE, self.domain is None
-        stated = (("no_facility_guarantee", few), ("no_domain_check", unlooked))
-        flags = tuple(name for name, on in stated if on)
-        domain = None if self.domain is None else _domain(self.domain)
+        flags = ("no_facility_guarantee",) if self.n_facilities < FACILITIES_FOR_GUARANTEE else ()
+        domain = _domain(self.domain)
         if group in self.groups:
             own = _from_file(self.groups[group])
             return Counter(own.model, own.inflation(), flags, domain)
@@ -216,9 +214,7 @@ def load_calibration(path: Path, weights_sha256: str) -> CalibrationFile | None:
     return stored
 
 
-def _check_domain(path: Path, domain: DomainFile | None) -> None:
-    if domain is None:
-        return
+def _check_domain(path: Path, domain: DomainFile) -> None:
     lengths = {len(domain.centre), len(domain.low), len(domain.high), len(domain.limit)}
     if domain.names != tuple(FEATURES) or lengths != {len(FEATURES)}:
         raise WeightsError(f"{path}: domain is of another version (features: {', '.join(domain.names)}).", _REMAKE)
