@@ -1,18 +1,16 @@
 """Find the scenes among the inputs: one acquisition each, with its time, GSD, CRS, or the reason why not."""
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from detector.errors import InputRejected
-from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, sensor_name
 from detector.inputs.cut import join_cut_scenes
 from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
-from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header
+from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, scene_of
 from detector.scene import Rejection, Scene, Survey
 
 __all__ = ["Rejection", "Scene", "Survey", "find_scenes"]
@@ -92,31 +90,13 @@ def _scene(header: Header, declared: tuple[Declared, ...], gsd_limits_m: tuple[f
     facility_id = next((entry.facility_id for entry in declared if entry.facility_id), None)
     if header.crs is None and facility_id is None:
         raise InputRejected(path, "without a CRS, a manifest must name its facility", "Fill in the column facility_id.")
-    acquired, source = acquisition_time(path, declared, header.tags)
-    files = (path, *header.members)
-    digests = [sha256_of(file) for file in files]
-    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return Scene(
-        scene_id=f"{path.stem}-{digest[:8]}",
-        paths=(path,),
-        offsets_px=((0, 0),),
-        sizes_px=((header.width, header.height),),
-        acquired=acquired,
-        acquired_source=source,
+    return scene_of(
+        header,
+        size,
+        acquisition_time(path, declared, header.tags),
         sensor=sensor_name(declared, header.tags),
-        width=header.width,
-        height=header.height,
-        bands=header.bands,
-        n_bands=header.n_bands,
-        dtype=header.dtype,
-        crs=header.crs,
-        transform=header.transform,
-        gsd_x_m=size.gsd_x_m,
-        gsd_y_m=size.gsd_y_m,
         cloud_cover=cloud_share(declared, header.tags),
         facility_id=facility_id if header.crs is None else None,
-        size_bytes=sum(file.stat().st_size for file in files),
-        sha256=digest,
     )
 
 

@@ -1,7 +1,9 @@
 """Look into one image file: its grid, bands and GSD, and whether its pixels can be read."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from detector.errors import InputRejected
+from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared
 from detector.inputs.bands import CURE as BANDS_CURE
 from detector.inputs.bands import BandsUnclear, choose_bands
 from detector.pixels.georef import Grid, PixelSize, pixel_size
 from detector.pixels.rasterfile import open_raster, read_values
+from detector.scene import Scene
 
 GSD_LIMITS_M = (0.20, 0.75)
 GSD_TOLERANCE = 0.01  # a nominal 0.20 m is 0.1999 m on the ground
@@ -203,6 +207,52 @@ def measure(
             path, f"its pixels are sheared by {size.shear_deg:.0f} degrees", "Warp it to UTM with gdalwarp."
         )
     return size
+
+
+def scene_of(
+    header: Header,
+    size: PixelSize,
+    acquired: tuple[datetime, str],
+    *,
+    sensor: str | None = None,
+    cloud_cover: float | None = None,
+    facility_id: str | None = None,
+) -> Scene:
+    """The scene that one file (with the files it refers to) makes, named after its name and content.
+
+    Args:
+        header: of the file.
+        size: its GSD.
+        acquired: when it was taken, and which source says so.
+        sensor: what took it.
+        cloud_cover: declared share of clouds, 0 to 1.
+        facility_id: the facility it shows, where it has no place on the map.
+    """
+    path, files = header.path, (header.path, *header.members)
+    digests = [sha256_of(file) for file in files]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return Scene(
+        scene_id=f"{path.stem}-{digest[:8]}",
+        paths=(path,),
+        offsets_px=((0, 0),),
+        sizes_px=((header.width, header.height),),
+        acquired=acquired[0],
+        acquired_source=acquired[1],
+        sensor=sensor,
+        width=header.width,
+        height=header.height,
+        bands=header.bands,
+        n_bands=header.n_bands,
+        dtype=header.dtype,
+        crs=header.crs,
+        transform=header.transform,
+        gsd_x_m=size.gsd_x_m,
+        gsd_y_m=size.gsd_y_m,
+        cloud_cover=cloud_cover,
+        facility_id=facility_id,
+        size_bytes=sum(file.stat().st_size for file in files),
+        sha256=digest,
+    )
 
 
 def check_pixels(header: Header) -> None:

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from detector.errors import InputRejected, UsageError
-from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared
-from detector.inputs.probe import check_pixels, measure, read_header
+from detector.inputs.probe import check_pixels, measure, read_header, scene_of
 from detector.scene import Scene
 from training.formats import Annotations, Fault, read
 from training.tiles import Truth
@@ -89,29 +88,7 @@ def open_scene(path: Path, gsd_m: float | None) -> Scene:
     stated = () if gsd_m is None else (Declared("manifest", "the source", gsd_m=gsd_m),)
     size = measure(header, stated, GSD_LIMITS_M)
     check_pixels(header)
-    digest = sha256_of(path)
-    return Scene(
-        scene_id=f"{path.stem}-{digest[:8]}",
-        paths=(path,),
-        offsets_px=((0, 0),),
-        sizes_px=((header.width, header.height),),
-        acquired=_UNDATED,
-        acquired_source="none",
-        sensor=None,
-        width=header.width,
-        height=header.height,
-        bands=header.bands,
-        n_bands=header.n_bands,
-        dtype=header.dtype,
-        crs=header.crs,
-        transform=header.transform,
-        gsd_x_m=size.gsd_x_m,
-        gsd_y_m=size.gsd_y_m,
-        cloud_cover=None,
-        facility_id=None,
-        size_bytes=path.stat().st_size,
-        sha256=digest,
-    )
+    return scene_of(header, size, (_UNDATED, "none"))
 
 
 def facility_of(image: Path) -> str:
