@@ -86,10 +86,20 @@ class Axis:
 
 def count_ticks(top: float, most: int = 5) -> list[int]:
     """Round tick values from 0 to at least `top`, at most `most` steps, all whole numbers."""
-    rough = max(top, 1) / most
-    power = 10 ** math.floor(math.log10(rough)) if rough > 1 else 1
-    step = next(k * power for k in (1, 2, 5, 10) if k * power >= rough)
+    step = max(1, round(_round_step(max(top, 1) / most)))
     return [step * i for i in range(math.ceil(max(top, 1) / step) + 1)]
+
+
+def round_ticks(top: float, most: int = 5) -> list[float]:
+    """Round tick values from 0 to at least `top` > 0, at most `most` steps."""
+    step = _round_step(top / most)
+    return [step * i for i in range(math.ceil(top / step) + 1)]
+
+
+def _round_step(rough: float) -> float:
+    """The least of 1, 2, 5 times a power of ten that is at least `rough`."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(k * power for k in (1, 2, 5, 10) if k * power >= rough)
 
 
 def date_ticks(first: dt.date, last: dt.date, most: int) -> list[tuple[dt.date, str]]:

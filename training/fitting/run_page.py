@@ -14,7 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from detector.geometry import Floats, corners_from_xywhr
-from detector.report.svg import Axis, Svg
+from detector.report.svg import Axis, Svg, round_ticks
 from detector.store import write_text
 from training.classes import class_names
 from training.fitting.looks import MIN_IOU, THRESHOLD, Fault, TileLook, confusion, worst_false_alarms, worst_misses
@@ -23,7 +23,7 @@ MOST_FAULTS = 24
 CROP_PX = 96
 _SHOWN_PX = 192
 _COLOURS = ("#1f5a86", "#b8400b", "#3b7d3b", "#7a4f9a", "#8a8a00", "#5a6470")
-_TICKS = 4
+_TICKS = 5
 
 CURVES: Mapping[str, tuple[str, ...]] = {
     "Losses on the training tiles": ("train/box_loss", "train/cls_loss", "train/dfl_loss", "train/angle_loss"),
@@ -98,13 +98,13 @@ def curves(title: str, rows: Mapping[str, Floats], columns: Sequence[str]) -> Sv
     epochs = rows["epoch"]
     top = max(float(np.nanmax(values)) for _, values in shown) or 1.0
     x = Axis(min(1.0, epochs[0]), max(epochs[-1], epochs[0] + 1), 52, 418)
-    y = Axis(0.0, top, 178, 42)
-    for tick in range(_TICKS + 1):
-        value = top * tick / _TICKS
+    ticks = round_ticks(top, _TICKS)
+    y = Axis(0.0, ticks[-1], 178, 42)
+    for value in ticks:
         svg.add("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), stroke="#e3e6ea")
         svg.add("text", f"{value:.3g}", x=46, y=y(value) + 4, font_size="11", text_anchor="end", fill="#5a6470")
-    for epoch in sorted({int(epochs[0]), int(epochs[-1])}):
-        svg.add("text", f"epoch {epoch}", x=x(epoch), y=194, font_size="11", text_anchor="middle", fill="#5a6470")
+    for epoch, anchor in ((epochs[0], "start"), (epochs[-1], "end"))[: len(epochs)]:
+        svg.add("text", f"epoch {epoch:.0f}", x=x(epoch), y=194, font_size="11", text_anchor=anchor, fill="#5a6470")
     for place, ((name, values), colour) in enumerate(zip(shown, _COLOURS, strict=False)):
         known = np.isfinite(values)
         points = [(x(e), y(v)) for e, v in zip(epochs[known], values[known], strict=True)]
