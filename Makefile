@@ -15,6 +15,8 @@ BACKGROUNDS       ?=
 BACKGROUNDS_GSD_M ?= 0.3048
 # Annotated scenes whose wagons are set on rendered tracks.
 CUTOUTS ?=
+RENDER   = --dates 3 --seed $(SEED) --workers 2 $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)) \
+           $(if $(CUTOUTS),--cutouts $(CUTOUTS))
 DATA    ?= data/yolo
 CONFIG  ?= configs/train.yaml
 DEVICES ?= cpu
@@ -52,9 +54,9 @@ lint: $(FULL)  ## ruff and mypy
 	$(BIN)/mypy
 
 scenes: $(CORE)  ## render FACILITIES_N facilities into SCENES; BACKGROUNDS: pictures without railcars; CUTOUTS: real wagons
-	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --facilities $(FACILITIES_N) --dates 3 \
-	  --seed $(SEED) --workers 2 --out $(SCENES) $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)) \
-	  $(if $(CUTOUTS),--cutouts $(CUTOUTS))
+	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --facilities $(FACILITIES_N) --out $(SCENES)/train $(RENDER)
+	$(BIN)/python -m training.synth --profile configs/synth-shadows.yaml --facilities $$(($(FACILITIES_N) / 8)) \
+	  --out $(SCENES)/shadows $(RENDER)
 
 dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \
