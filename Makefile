@@ -42,6 +42,7 @@ $(FULL): $(CORE)
 setup: $(FULL)  ## install everything: the extras train and dev too
 
 demo: $(CORE)  ## render the example series, count it, write runs/demo/report.html (core install only)
+	rm -rf runs/demo runs/demo-scenes
 	$(BIN)/python -m training.synth.demo --out runs/demo-scenes
 	$(BIN)/railcars run runs/demo-scenes/images --facilities runs/demo-scenes/facilities.geojson --out runs/demo
 
