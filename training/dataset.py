@@ -18,17 +18,16 @@ import yaml
 from detector.errors import RailcarsError, UsageError
 from training.backgrounds import Backgrounds
 from training.classes import class_names
-from training.datasets.balance import MOST, repetitions, shares
+from training.datasets.balance import limit_note, listing, repetitions, shares
 from training.datasets.cut import Job, cut, sha256, write_whole
 from training.datasets.page import Contents, write_page
-from training.datasets.sources import AnnotatedScene, gather
+from training.datasets.sources import SourceScene, gather
 from training.datasets.split import SPLITS, split_facilities, stated_split
 from training.formats import Fault
 from training.settings import TrainConfig, train_config
 
 TILE_FOLDERS = tuple(f"{kind}/{split}" for kind in ("images", "labels") for split in SPLITS)
 LISTED = "train.txt"
-TOLERANCE = 0.01  # of a share: repetitions are whole numbers
 MOST_REASONS = 5  # kinds of faults named on the terminal; faults.csv has all
 
 
@@ -90,7 +89,7 @@ def build(
     return manifest
 
 
-def _scene_jobs(config: TrainConfig, scenes: Sequence[AnnotatedScene], facilities: dict[str, str]) -> list[Job]:
+def _scene_jobs(config: TrainConfig, scenes: Sequence[SourceScene], facilities: dict[str, str]) -> list[Job]:
     """One job for each scene."""
     jobs = []
     for source in scenes:
@@ -135,17 +134,16 @@ def _list_tiles(config: TrainConfig, parts: Sequence[dict[str, Any]], out: Path)
     train = "images/train"
     if config.tiles.balance:
         train = LISTED
-        lines = [f"./images/train/{tile}.{config.tiles.image_format}\n" * count for tile, count in times.items()]
-        write_whole(out / LISTED, "".join(lines).encode())
+        write_whole(out / LISTED, listing(times, config.tiles.image_format))
         reached = shares(classes, times)
         for name, wanted in config.tiles.balance.items():
             share = reached.get(name, 0.0)
-            limit = f"; no tile is listed more than {MOST:g} times" if share < wanted - TOLERANCE else ""
+            limit = limit_note(share, wanted)
             typer.echo(f"{name}: in {share:.1%} of the listed training tiles, {wanted:.1%} wanted{limit}")
     else:
         (out / LISTED).unlink(missing_ok=True)
-    listing = {"train": train, "val": "images/val", "names": dict(enumerate(known))}
-    write_whole(out / "data.yaml", yaml.safe_dump(listing, sort_keys=False).encode())
+    content = {"train": train, "val": "images/val", "names": dict(enumerate(known))}
+    write_whole(out / "data.yaml", yaml.safe_dump(content, sort_keys=False).encode())
     return {tile: count for tile, count in times.items() if count > 1}
 
 
@@ -169,7 +167,7 @@ def _manifest(
     }
 
 
-def _described(given: str, scenes: Sequence[AnnotatedScene]) -> dict[str, Any]:
+def _described(given: str, scenes: Sequence[SourceScene]) -> dict[str, Any]:
     """What one source as given has brought."""
     own = [scene for scene in scenes if scene.source == given]
     digest = sha256("".join(sorted(scene.scene.sha256 for scene in own)).encode())

@@ -13,6 +13,7 @@ import typer
 
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
+from detector.store import replacing, write_text
 from detector.weights import ModelSpec
 from training.classes import class_names
 from training.fitting.offline import go_offline
@@ -156,12 +157,9 @@ def _place(files: Iterable[Path], spec: ModelSpec, out: Path) -> None:
     """Move the files in; the description last, since it is what makes them valid."""
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
-        part = out / f"{file.name}.part"
-        part.write_bytes(file.read_bytes())
-        part.replace(out / file.name)
-    part = out / f"{spec.name}.json.part"
-    part.write_text(spec.model_dump_json(indent=1) + "\n")
-    part.replace(out / f"{spec.name}.json")
+        with replacing(out / file.name) as scratch:
+            scratch.write_bytes(file.read_bytes())
+    write_text(out / f"{spec.name}.json", spec.model_dump_json(indent=1) + "\n")
 
 
 def main(

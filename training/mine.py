@@ -18,8 +18,8 @@ from detector.config import class_table, detect_config, first_fault
 from detector.errors import RailcarsError, UsageError
 from detector.raster import PAD
 from detector.weights import Weights, load_weights
-from training.dataset import LISTED, TOLERANCE
-from training.datasets.balance import MOST
+from training.dataset import LISTED
+from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
 from training.datasets.mining import FalseAlarms, false_alarms, judged_ha, with_hardest
 
@@ -84,7 +84,7 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     """
     if not 0 < share < 1:
         raise UsageError(f"The share must lie between 0 and 1. Received: {share}.", "Begin with 0.15.")
-    listing, content = _listing(data / "data.yaml"), _content(data / "manifest.json")
+    described, content = _described(data / "data.yaml"), _content(data / "manifest.json")
     manifest = _checked(content, data / "manifest.json", weights)
     times = manifest.times
     empty = [tile for tile in times if not _read(data / "labels" / "train" / f"{tile}.txt").strip()]
@@ -104,10 +104,8 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
         "repeated": {tile: count for tile, count in listed.items() if count > times[tile]},
         "digest_before": manifest.digest_before,
     }
-    suffix = manifest.settings.image_format
-    lines = [f"./images/train/{tile}.{suffix}\n" * count for tile, count in listed.items()]
-    write_whole(data / LISTED, "".join(lines).encode())
-    write_whole(data / "data.yaml", yaml.safe_dump(listing | {"train": LISTED}, sort_keys=False).encode())
+    write_whole(data / LISTED, listing(listed, manifest.settings.image_format))
+    write_whole(data / "data.yaml", yaml.safe_dump(described | {"train": LISTED}, sort_keys=False).encode())
     digest = sha256(json.dumps([manifest.digest_before, mined["repeated"]], sort_keys=True).encode())
     write_whole(data / "manifest.json", json.dumps(content | {"digest": digest, "mined": mined}, indent=1).encode())
     return mined
@@ -178,15 +176,15 @@ def _checked(content: dict[str, Any], path: Path, weights: Weights) -> _Manifest
     return manifest
 
 
-def _listing(path: Path) -> dict[str, Any]:
+def _described(path: Path) -> dict[str, Any]:
     """The content of data.yaml."""
     try:
-        listing = yaml.safe_load(_read(path, _MAKE))
+        described = yaml.safe_load(_read(path, _MAKE))
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: is not YAML ({error}).", _AGAIN) from error
-    if not isinstance(listing, dict):
-        raise UsageError(f"{path}: holds {listing!r} in place of keys.", _AGAIN)
-    return listing
+    if not isinstance(described, dict):
+        raise UsageError(f"{path}: holds {described!r} in place of keys.", _AGAIN)
+    return described
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -215,7 +213,7 @@ def _summary(mined: dict[str, Any], threshold: float) -> Iterator[str]:
         f"{mined['false_rail_vehicles_per_10_ha']} per 10 ha"
     )
     reached = sum(mined["repeated"].values()) / mined["lines"]
-    limit = f"; no tile is listed more than {MOST:g} times" if reached < mined["share"] - TOLERANCE else ""
+    limit = limit_note(reached, mined["share"])
     yield (
         f"{len(mined['repeated'])} tiles are repeated: {reached:.1%} of the {mined['lines']} lines of {LISTED}, "
         f"{mined['share']:.1%} wanted{limit}"

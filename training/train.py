@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from detector.errors import RailcarsError, UsageError
+from detector.store import write_text
 from training.classes import class_names
 from training.fitting.launch import is_worker, launch
 from training.fitting.offline import go_offline
@@ -192,10 +193,8 @@ class Progress:
         typer.echo(f"trained {trainer.epoch + 1} epochs in {trainer.elapsed_s / 3600:.2f} h: {trainer.best}")
 
     def _note(self, trainer: "RailcarTrainer") -> None:
-        part = self._file.with_suffix(".part")
         done = {"seconds": round(trainer.elapsed_s, 1), "epoch": trainer.epoch + 1, "held_out": self._seen}
-        part.write_text(json.dumps(done))
-        part.replace(self._file)
+        write_text(self._file, json.dumps(done))
 
 
 def _epoch(trainer: "RailcarTrainer") -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 MOST = 8.0  # a tile is repeated no more often than this: beyond it the network learns the tile, not the class
 _ROUNDS = 50
+_TOLERANCE = 0.01  # of a share: repetitions are whole numbers
 
 
 def repetitions(classes: Mapping[str, Set[str]], wanted: Mapping[str, float]) -> dict[str, int]:
@@ -39,6 +40,16 @@ def shares(classes: Mapping[str, Set[str]], times: Mapping[str, int]) -> dict[st
     total = max(1, sum(times.values()))
     names = sorted(set().union(*classes.values()))
     return {name: sum(times[tile] for tile in classes if name in classes[tile]) / total for name in names}
+
+
+def listing(times: Mapping[str, int], image_format: str) -> bytes:
+    """The list that is trained on: a line for each time that a tile stands in it."""
+    return "".join(f"./images/train/{tile}.{image_format}\n" * count for tile, count in times.items()).encode()
+
+
+def limit_note(share: float, wanted: float) -> str:
+    """Why a share stays below what is wanted; empty where it does not."""
+    return f"; no tile is listed more than {MOST:g} times" if share < wanted - _TOLERANCE else ""
 
 
 def _draw(tile: str) -> float:

@@ -17,7 +17,7 @@ from detector.raster import SceneReader
 from training.backgrounds import Backgrounds, background_tiles
 from training.classes import class_names
 from training.datasets.fill import filled, ignored_area, with_decoys
-from training.datasets.sources import AnnotatedScene
+from training.datasets.sources import SourceScene
 from training.formats import Fault
 from training.settings import TrainConfig
 from training.tiles import TileLabels, labels_of_tile, tile_origins, to_model
@@ -43,7 +43,7 @@ class Job:
     name: str
     split: str
     key: str
-    source: AnnotatedScene | Backgrounds
+    source: SourceScene | Backgrounds
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def cut(config: TrainConfig, job: Job, out: Path) -> dict[str, Any]:
 
 
 def _tiles(config: TrainConfig, job: Job, counts: Counter[str], faults: list[Fault]) -> Iterator[Tile]:
-    if isinstance(job.source, AnnotatedScene):
+    if isinstance(job.source, SourceScene):
         yield from scene_tiles(config, job.source, counts)
         return
     valid = np.ones((config.stored_px, config.stored_px), dtype=bool)
@@ -111,7 +111,7 @@ def _finished(config: TrainConfig, tile: Tile) -> Pixels:
     return filled(tile.image, tile.valid, labels, config.gsd_m)
 
 
-def scene_tiles(config: TrainConfig, source: AnnotatedScene, counts: Counter[str]) -> Iterator[Tile]:
+def scene_tiles(config: TrainConfig, source: SourceScene, counts: Counter[str]) -> Iterator[Tile]:
     """The tiles of a scene; of those without objects only a share, drawn by seed. What is left out is counted."""
     empty: list[tuple[int, int]] = []
     filled_tiles = 0
@@ -140,7 +140,7 @@ def _origins(config: TrainConfig, shape_model: tuple[int, int]) -> Iterator[tupl
     yield from ((x0, y0) for y0 in ys for x0 in xs)
 
 
-def _tile(config: TrainConfig, source: AnnotatedScene, reader: SceneReader, origin: tuple[int, int]) -> Tile:
+def _tile(config: TrainConfig, source: SourceScene, reader: SceneReader, origin: tuple[int, int]) -> Tile:
     scene, truth = source.scene, source.truth
     image, valid = reader.read(*origin, config.stored_px, config.stored_px)
     corners = to_model(truth.corners_px, scene.gsd_x_m, scene.gsd_y_m, config.gsd_m)

@@ -17,7 +17,7 @@ from detector.store import write_text
 from training.classes import class_names
 from training.datasets.histogram import Scale, histogram
 from training.datasets.sheet import TileFile, contact_sheets
-from training.datasets.sources import AnnotatedScene
+from training.datasets.sources import SourceScene
 from training.datasets.split import SPLITS
 from training.formats import Fault
 from training.settings import TrainConfig
@@ -40,7 +40,7 @@ class Contents:
     """What a data set holds: its manifest, scenes, the split of each facility, parts as cut, and faults."""
 
     manifest: dict[str, Any]
-    scenes: tuple[AnnotatedScene, ...]
+    scenes: tuple[SourceScene, ...]
     facilities: dict[str, str]
     parts: Sequence[dict[str, Any]]
     faults: tuple[Fault, ...]

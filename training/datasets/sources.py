@@ -24,7 +24,7 @@ _DATE = re.compile(r"[_-]?(19|20)\d{2}-?\d{2}-?\d{2}.*$")
 
 
 @dataclass(frozen=True)
-class AnnotatedScene:
+class SourceScene:
     """One scene, its truth, the facility it shows, and the source as it was given."""
 
     scene: Scene
@@ -37,7 +37,7 @@ class AnnotatedScene:
 class Gathered:
     """All scenes that can be used, in the order of the sources, and what is wrong in these."""
 
-    scenes: tuple[AnnotatedScene, ...]
+    scenes: tuple[SourceScene, ...]
     faults: tuple[Fault, ...]
 
 
@@ -52,7 +52,7 @@ def gather(sources: Sequence[str], labels: Path | None = None) -> Gathered:
     Raises:
         UsageError: a source does not exist or is of no known format, or none holds a scene that can be used.
     """
-    scenes: dict[str, AnnotatedScene] = {}
+    scenes: dict[str, SourceScene] = {}
     faults: list[Fault] = []
     for given in sources:
         annotations, wrong = read(given, labels=labels)
@@ -96,14 +96,14 @@ def facility_of(image: Path) -> str:
     return _DATE.sub("", image.stem) or image.stem
 
 
-def _scenes(annotations: Sequence[Annotations], given: str) -> Iterator[AnnotatedScene | Fault]:
+def _scenes(annotations: Sequence[Annotations], given: str) -> Iterator[SourceScene | Fault]:
     with ThreadPoolExecutor(READERS) as pool:
         yield from pool.map(partial(_scene, given=given), annotations)
 
 
-def _scene(found: Annotations, given: str) -> AnnotatedScene | Fault:
+def _scene(found: Annotations, given: str) -> SourceScene | Fault:
     try:
         scene = open_scene(found.image, found.gsd_m)
     except InputRejected as error:
         return Fault(error.path, 0, f"{error.reason}: left out. {error.cure}")
-    return AnnotatedScene(scene, Truth.of(found, (scene.gsd_x_m, scene.gsd_y_m)), facility_of(found.image), given)
+    return SourceScene(scene, Truth.of(found, (scene.gsd_x_m, scene.gsd_y_m)), facility_of(found.image), given)

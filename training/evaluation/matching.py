@@ -93,12 +93,25 @@ def assign(overlaps: Overlaps, found: Found, truth: Truth, *, min_iou: float, mi
     result[overlaps.a[takes_part & ~care & (is_good | (overlaps.inside >= _MOSTLY_INSIDE))]] = IGNORED
     chosen = takes_part & care & is_good
     a, b, iou = overlaps.a[chosen], overlaps.b[chosen], overlaps.iou[chosen]
-    is_taken = np.zeros(truth.care.size, dtype=bool)
-    is_placed = np.zeros(found.score.size, dtype=bool)
-    for i in np.lexsort((b, a, -iou, -found.score[a])):
-        if not is_placed[a[i]] and not is_taken[b[i]]:
+    partner = one_to_one(a, b, iou, found.score)
+    return np.where(partner == WRONG, result, partner)
+
+
+def one_to_one(a: Index, b: Index, iou: Floats, score: Floats) -> Index:
+    """(D,) the object that each detection takes, else `WRONG`: in order of score, the free one of greatest IoU.
+
+    Args:
+        a: (P,) detection of each pair that may go together.
+        b: (P,) object of each pair.
+        iou: (P,) of each pair.
+        score: (D,) of the detections.
+    """
+    result = np.full(score.size, WRONG, dtype=np.intp)
+    taken: set[int] = set()
+    for i in np.lexsort((b, a, -iou, -score[a])):
+        if result[a[i]] == WRONG and b[i] not in taken:
             result[a[i]] = b[i]
-            is_placed[a[i]] = is_taken[b[i]] = True
+            taken.add(b[i])
     return result
 
 

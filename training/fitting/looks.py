@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.geometry import Floats, candidate_pairs, iou_pairs
+from training.evaluation.matching import WRONG, one_to_one
 
 MIN_IOU = 0.5
 THRESHOLD = 0.25
-NOTHING = -1
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,16 @@ class Fault:
     score: float
 
 
-def partners(look: TileLook, threshold: float = THRESHOLD) -> NDArray[np.int64]:
-    """The true box that each detection is, else `NOTHING`, M.
+def partners(look: TileLook, threshold: float = THRESHOLD) -> NDArray[np.intp]:
+    """The true box that each detection is, else `WRONG`, M.
 
     In order of score, each detection from `threshold` on takes the free true box, of whatever class, that it overlaps
     most, by an oriented IoU of at least `MIN_IOU`.
     """
-    result = np.full(len(look.score), NOTHING, dtype=np.int64)
     pairs = candidate_pairs(look.found, look.truth)
     iou = iou_pairs(look.found[pairs[:, 0]], look.truth[pairs[:, 1]])
     good = (iou >= MIN_IOU) & (look.score[pairs[:, 0]] >= threshold)
-    pairs, iou = pairs[good], iou[good]
-    taken: set[int] = set()
-    for found, true in pairs[np.lexsort((-iou, -look.score[pairs[:, 0]]))].tolist():
-        if result[found] == NOTHING and true not in taken:
-            result[found] = true
-            taken.add(true)
-    return result
+    return one_to_one(pairs[good, 0], pairs[good, 1], iou[good], look.score)
 
 
 def confusion(looks: Sequence[TileLook], classes: int) -> NDArray[np.int64]:
@@ -79,7 +72,7 @@ def confusion(looks: Sequence[TileLook], classes: int) -> NDArray[np.int64]:
     table = np.zeros((classes + 1, classes + 1), dtype=np.int64)
     for look in looks:
         partner, sure = partners(look), look.score >= THRESHOLD
-        hit = partner != NOTHING
+        hit = partner != WRONG
         np.add.at(table, (look.truth_class[partner[hit]], look.found_class[hit]), 1)
         np.add.at(table, (classes, look.found_class[sure & ~hit]), 1)
         missed = np.setdiff1d(np.arange(len(look.truth)), partner[hit])
@@ -92,7 +85,7 @@ def worst_false_alarms(looks: Sequence[TileLook], most: int) -> list[Fault]:
     faults = [
         Fault(look.image, look.found[i], int(look.found_class[i]), float(look.score[i]))
         for look in looks
-        for i in np.flatnonzero((look.score >= THRESHOLD) & (partners(look) == NOTHING))
+        for i in np.flatnonzero((look.score >= THRESHOLD) & (partners(look) == WRONG))
     ]
     return sorted(faults, key=lambda fault: -fault.score)[:most]
 
@@ -102,7 +95,7 @@ def worst_misses(looks: Sequence[TileLook], most: int) -> list[Fault]:
     faults = []
     for look in looks:
         weak = partners(look, threshold=0.0)
-        best = {int(true): float(look.score[i]) for i, true in enumerate(weak) if true != NOTHING}
+        best = {int(true): float(look.score[i]) for i, true in enumerate(weak) if true != WRONG}
         for i in np.setdiff1d(np.arange(len(look.truth)), partners(look)):
             faults.append(Fault(look.image, look.truth[i], int(look.truth_class[i]), best.get(int(i), 0.0)))
     return sorted(faults, key=lambda fault: (fault.score, -fault.box[2] * fault.box[3]))[:most]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.classes import class_names
-from training.fitting.looks import NOTHING, TileLook, confusion, partners, worst_false_alarms, worst_misses
+from training.fitting.looks import WRONG, TileLook, confusion, partners, worst_false_alarms, worst_misses
 from training.fitting.run_page import read_results, write_page
 
 BOX = (30.0, 30.0, 20.0, 6.0, 0.3)
@@ -45,7 +45,7 @@ def seen() -> TileLook:
 
 
 def test_the_surest_box_is_the_object(seen: TileLook) -> None:
-    assert partners(seen).tolist() == [NOTHING, 0, 1, NOTHING, NOTHING]
+    assert partners(seen).tolist() == [WRONG, 0, 1, WRONG, WRONG]
 
 
 def test_confusion_by_hand(seen: TileLook) -> None:
