@@ -17,7 +17,8 @@ _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI = 0.35
 _LOG_PSI_MEAN, _LOG_PSI_SD = math.log(_USUAL_PSI), 0.9
 _Z95 = 1.959964
-_NEGLIGIBLE = 1e-9
+_NEGLIGIBLE = 1e-8
+_NO_WEIGHT = 1e-12
 _SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
 
 
@@ -43,10 +44,10 @@ class Counts:
             raise ValueError("counts need 0 <= low <= value <= high.")
 
     @property
-    def relative_variance(self) -> Floats:
-        """(n,) squared coefficient of variation of each count's error."""
-        sd = (self.high - self.low) / (2 * _Z95)
-        return np.asarray((sd / np.maximum(self.value, 1.0)) ** 2, dtype=np.float64)
+    def relative_variance(self) -> float:
+        """Squared coefficient of variation of the counts' errors: mean variance over squared mean count."""
+        variance = ((self.high - self.low) / (2 * _Z95)) ** 2
+        return float(variance.mean() / max(float(self.value.mean()), 1.0) ** 2)
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,22 @@ class Background:
         return float(self.weight.sum(axis=1) @ self.rate), float(self.weight.sum(axis=0) @ self.psi)
 
     def upper_tail(self, count: float, extra_psi: float = 0.0) -> float:
-        """Predictive P(Y >= count); `extra_psi` adds today's excess relative error."""
-        return float((self.weight * nb_upper_tail(count, self.rate[:, None], self.psi + extra_psi)).sum())
+        """Predictive P(Y >= count); `extra_psi` adds today's excess relative error.
 
-    def pmf(self, n_max: int) -> Floats:
-        """(n_max + 1,) predictive probability of 0..n_max."""
+        Pairs of next to no weight count in full: the result is never too small, and never below about 1e-10.
+        """
+        used = self.weight > _NO_WEIGHT
+        i, j = np.nonzero(used)
+        tail = nb_upper_tail(count, self.rate[i], self.psi[j] + extra_psi)
+        return min(1.0, float(self.weight[i, j] @ tail + self.weight[~used].sum()))
+
+    def pmf(self, n_max: int, season: float = 0.0) -> Floats:
+        """(n_max + 1,) predictive probability of 0..n_max; `season` is a log factor on the rate."""
         counts = np.arange(n_max + 1, dtype=np.float64)
         out: Floats = np.zeros(counts.size)
         for j, psi in enumerate(self.psi):
             used = self.weight[:, j] > _NEGLIGIBLE
-            log_p = nb_log_pmf(counts[:, None], self.rate[used], psi)
+            log_p = nb_log_pmf(counts[:, None], self.rate[used] * np.exp(season), psi)
             out += np.exp(log_p) @ self.weight[used, j]
         return out
 
@@ -114,15 +121,21 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
     psi = np.exp(log_psi)
     log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
-    dates = np.column_stack([value, log_season, history.censored])
-    for (y, shift, is_censored), times in zip(*np.unique(dates, axis=0, return_counts=True), strict=True):
-        dated = rate[:, None] * np.exp(shift)
-        if is_censored:
+    for shift in np.unique(log_season):
+        dated, alike = rate[:, None] * np.exp(shift), log_season == shift
+        log_weight += _log_likelihood(value[alike & ~history.censored], dated, psi)
+        for y, times in zip(*np.unique(value[alike & history.censored], return_counts=True), strict=True):
             log_weight += times * np.log(np.maximum(nb_upper_tail(y, dated, psi), 1e-300))
-        else:
-            log_weight += times * nb_log_pmf(y, dated, psi)
     weight = np.exp(log_weight - log_weight.max())
     return Background(rate, psi, weight / weight.sum())
+
+
+def _log_likelihood(value: Floats, rate: Floats, psi: Floats) -> Floats:
+    """(R, P) log-likelihood of all counts together, up to a constant, for rates (R, 1) and dispersions (P,)."""
+    shape, total = 1 / psi, 1 / psi + rate
+    choose = gammaln(value[:, None] + shape).sum(axis=0) - value.size * gammaln(shape)
+    out = choose + value.size * shape * np.log(shape / total) + value.sum() * np.log(rate / total)
+    return np.asarray(out, dtype=np.float64)
 
 
 def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:

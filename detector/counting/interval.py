@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.counting.calibration import Model, fit_model
 from detector.counting.inflation import LEVELS, Nonconformity, cross_fit, quantiles
-from detector.counting.posterior import draw_counts
+from detector.counting.posterior import Joint, draw_counts
 from detector.counting.samples import Floats, Labelled, Sample
 
 INSURANCE = 0.2
@@ -47,8 +47,9 @@ class Estimate:
 
     def inflated(self, level: float) -> Floats:
         """Draws spread about the median so that their quantiles are the interval at `level`; none below 0."""
-        spread = self.count + self.inflation[level] * (self.draws - self.count)
-        return np.maximum(np.round(spread), 0.0)
+        away = self.draws - self.count
+        spread = self.count + self.inflation[level] * (away + 0.5 * np.sign(away))
+        return np.maximum(np.where(away < 0, np.ceil(spread), np.floor(spread)), 0.0)
 
 
 def calibrate(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Calibration:
@@ -57,10 +58,16 @@ def calibrate(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator
 
 
 def estimate(
-    model: Model, inflation: dict[float, float], sample: Sample, n_draws: int, rng: np.random.Generator
+    model: Model,
+    inflation: dict[float, float],
+    sample: Sample,
+    n_draws: int,
+    rng: np.random.Generator,
+    *,
+    joint: Joint | None = None,
 ) -> Estimate:
-    """Count and intervals of one sample."""
-    return from_draws(draw_counts(model, sample, n_draws, rng), inflation)
+    """Count and intervals of one sample; `joint` as in `draw_counts`, for counts that will be added."""
+    return from_draws(draw_counts(model, sample, n_draws, rng, joint), inflation)
 
 
 def insured(plain: Estimate, rng: np.random.Generator) -> Estimate:

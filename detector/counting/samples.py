@@ -1,7 +1,7 @@
 """What counting knows of one group in one scene: scores and metadata; in calibration also the truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,24 @@ _NO_SPREAD = 1e-9
 
 @dataclass(frozen=True)
 class Sample:
-    """One group's detections in one scene.
+    """What may be one group's objects in one scene.
 
     Attributes:
         scores: (D,) detection scores in [0, 1], all above the score floor.
-        metadata: (5,) values named by `METADATA`, NaN where unknown.
+        metadata: (5,) values named by `METADATA`, NaN where unknown (all NaN where nothing is known).
+        is_kin: (D,) whether the detector calls it a class of another group that it confuses with this one, such as a
+            locomotive where railcars are counted; by default none is.
     """
 
     scores: Floats
-    metadata: Floats
+    metadata: Floats = field(default_factory=lambda: np.full(len(METADATA), np.nan))
+    is_kin: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __post_init__(self) -> None:
+        if self.is_kin.size == 0:
+            object.__setattr__(self, "is_kin", np.zeros(self.scores.shape, dtype=bool))
+        if self.is_kin.shape != self.scores.shape:
+            raise ValueError(f"is_kin must match scores. Received: {self.is_kin.shape}, not {self.scores.shape}.")
         if self.scores.ndim != 1:
             raise ValueError(f"scores must have shape (D,). Received: {self.scores.shape}.")
         if self.metadata.shape != (len(METADATA),):
@@ -41,7 +48,7 @@ class Labelled:
 
     Attributes:
         sample: the detections.
-        is_true: (D,) whether each detection is an object of the group.
+        is_true: (D,) whether each detection is an object of the group, whatever the detector calls it.
         n_true: true objects of the group in the scene, found or missed.
         facility: the facility's id; folds and inflation go by it.
     """

@@ -2,22 +2,27 @@
 
 Three answers side by side: how probable so high a count is on a usual date, how probable it is that today
 is a record in spite of the errors of all counts, and today's model-free rank. Published surges are controlled
-for multiplicity (Benjamini and Hochberg, Controlling the false discovery rate, 1995).
+for multiplicity: within one release (Benjamini and Hochberg, Controlling the false discovery rate, 1995), or date by
+date in a stream (`detector.counting.online`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
-from detector.counting.background import Counts, fit_background
+from detector.counting.background import Background, Counts, fit_background
+from detector.counting.online import lord
 from detector.counting.samples import Floats
 
+Control = Literal["release", "stream"]
 SURGE, ELEVATED, USUAL, TOO_FEW = "yes", "elevated", "within usual range", "too few dates"
 _Z95 = 1.959964
 _MIN_SD = 0.3
 _UNDERFLOW = 1e-280
+_SEASON_STEP = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,9 @@ class Verdict:
 def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verdict:
     """Compare one count with the history.
 
+    Where today's relative error is larger than the history's, the excess squared coefficient of variation is added
+    to the dispersion: what the history's counts scatter by already holds their own errors.
+
     Args:
         today: one count.
         history: n >= 1 earlier counts of the same footprint by the same model version.
@@ -49,39 +57,44 @@ def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verd
     """
     if today.value.shape != (1,) or history.value.size == 0:
         raise ValueError("assess needs one count today and at least one earlier.")
-    background = fit_background(history, season)
-    excess = max(0.0, float(today.relative_variance[0] - history.relative_variance.mean()))
+    log_season = np.zeros(history.value.size) if season is None else season
+    background = fit_background(history, log_season)
     value = float(np.round(today.value[0]))
     # A lower bound below today's count says nothing about its rank; one above it does.
     ranked = ~history.censored | (history.value >= value)
     as_high = int((history.value[ranked] >= value).sum())
-    n_max = int(np.ceil(1.5 * max(today.high[0], history.high.max()))) + 20
     return Verdict(
-        p_usual=background.upper_tail(value, excess),
-        p_record=p_record(today, history, background.pmf(n_max)),
+        p_usual=background.upper_tail(value, max(0.0, today.relative_variance - history.relative_variance)),
+        p_record=p_record(today, history, _usual(background, today, history, log_season)),
         p_rank=(1 + as_high) / (int(ranked.sum()) + 1),
         n=history.value.size,
         maximum=float(history.value.max()),
     )
 
 
+def _usual(background: Background, today: Counts, history: Counts, log_season: Floats) -> Floats:
+    """(n, M + 1) predictive probability of 0..M on each date of the history, seasons in steps of a fifth."""
+    n_max = int(np.ceil(1.5 * max(today.high[0], history.high.max()))) + 20
+    steps, step_of = np.unique(np.round(log_season / _SEASON_STEP) * _SEASON_STEP, return_inverse=True)
+    return np.array([background.pmf(n_max, step) for step in steps])[step_of]
+
+
 def p_record(today: Counts, history: Counts, usual: Floats) -> float:
     """P(record) = sum_m [prod_j F_j(m) - prod_j F_j(m - 1)] (1 - F_0(m)).
 
-    F_j is the distribution function of the true number on date j, proportional to usual(N) L(y_j | N); today
+    F_j is the distribution function of the true number on date j, proportional to usual_j(N) L(y_j | N); today
     has a flat prior. L is normal on either side of the count, with the widths of its interval; 1 above a
     censored one.
 
     Args:
         today: one count.
         history: n earlier counts.
-        usual: (M + 1,) predictive probability of 0..M on a usual date.
+        usual: (n, M + 1) predictive probability of 0..M on each of their dates.
     """
-    numbers = np.arange(usual.size, dtype=np.float64)
-    past = usual * _likelihood(history, numbers)
-    past_total = past.sum(axis=1, keepdims=True)
+    numbers = np.arange(usual.shape[1], dtype=np.float64)
     flat = _likelihood(history, numbers)
-    past = np.where(past_total > _UNDERFLOW, past, flat)
+    past = usual * flat
+    past = np.where(past.sum(axis=1, keepdims=True) > _UNDERFLOW, past, flat)
     cdf = np.minimum(np.cumsum(past, axis=1) / past.sum(axis=1, keepdims=True), 1.0)
     highest = np.prod(cdf, axis=0)
     now = _likelihood(today, numbers)[0]
@@ -105,28 +118,41 @@ class Rules:
     min_history: int = 8
     queue_p: float = 0.01
     queue_record: float = 0.95
+    control: Control = "release"
     fdr: float = 0.05
+    lord_alpha: float = 0.02
 
 
 def decide(verdicts: Sequence[Verdict], rules: Rules) -> list[str]:
-    """One word per verdict, all verdicts of one release together.
+    """One word per verdict, all verdicts of one release, or of one stream in order of date, together.
 
-    `yes` where p_usual and p_record pass and Benjamini-Hochberg over all tested dates agrees; `elevated`
-    where p_usual passes and only one of the other two; `too few dates` below `rules.min_history`; else
-    `within usual range`.
+    `yes` where p_usual is at most `queue_p`, p_record at least `queue_record`, and the control of multiplicity agrees;
+    `elevated` where p_usual passes and only one of the other two; `too few dates` below `rules.min_history`; else
+    `within usual range`. The control is over all tested dates: Benjamini-Hochberg for a release, LORD++ for a stream.
+    A date that fails on p_usual or p_record is entered with p = 1, so that its discoveries are what is published.
+
+    Law: in a stream, later dates change no word.
     """
-    tested = np.array([verdict.n >= rules.min_history for verdict in verdicts], dtype=bool)
-    p = np.array([verdict.p_usual for verdict in verdicts])
-    certified = np.zeros(len(verdicts), dtype=bool)
-    if tested.any():
-        certified[tested] = multipletests(p[tested], alpha=rules.fdr, method="fdr_bh")[0]
-    words = []
-    for verdict, is_tested, is_certified in zip(verdicts, tested, certified, strict=True):
-        if not is_tested:
-            words.append(TOO_FEW)
-        elif verdict.p_usual > rules.queue_p:
-            words.append(USUAL)
-        else:
-            n_agree = int(verdict.p_record >= rules.queue_record) + int(is_certified)
-            words.append((USUAL, ELEVATED, SURGE)[n_agree])
-    return words
+    p_usual = np.array([verdict.p_usual for verdict in verdicts])
+    is_tested = np.array([verdict.n >= rules.min_history for verdict in verdicts], dtype=bool)
+    is_unusual = is_tested & (p_usual <= rules.queue_p)
+    is_record = np.array([verdict.p_record >= rules.queue_record for verdict in verdicts], dtype=bool)
+    agrees = np.zeros(len(verdicts), dtype=bool)
+    entered = np.where(is_unusual & is_record, p_usual, 1.0)
+    agrees[is_tested] = p_usual[is_tested] <= _levels(entered[is_tested], rules)
+    words = np.select(
+        [~is_tested, is_unusual & is_record & agrees, is_unusual & (is_record | agrees)],
+        [TOO_FEW, SURGE, ELEVATED],
+        USUAL,
+    )
+    return [str(word) for word in words]
+
+
+def _levels(p: Floats, rules: Rules) -> Floats:
+    """(n,) the level that each p-value has to meet."""
+    if p.size == 0:
+        return p
+    if rules.control == "stream":
+        return lord(p, rules.lord_alpha)[1]
+    n_found = int(multipletests(p, alpha=rules.fdr, method="fdr_bh")[0].sum())
+    return np.full(p.size, rules.fdr * max(1, n_found) / p.size)

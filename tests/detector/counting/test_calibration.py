@@ -1,0 +1,150 @@
+"""The truth and recall models: confused classes, shared errors, and what scipy knows too."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from detector.counting.calibration import Model, fit_model
+from detector.counting.interval import Calibration, calibrate, estimate
+from detector.counting.posterior import Joint, draw_counts, draw_effects, draw_given_effects
+from detector.counting.samples import METADATA, Labelled, Sample
+from tests.simulation import World, simulate, without_kin
+
+CONFUSED = World(confused=0.25)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return fit_model(simulate(40, 3, np.random.default_rng(1)))
+
+
+@pytest.fixture(scope="module")
+def confused() -> Calibration:
+    rng = np.random.default_rng(2)
+    return calibrate(simulate(40, 3, rng, CONFUSED), 300, rng)
+
+
+def judged(fitted: Calibration, scenes: list[Labelled]) -> np.ndarray:
+    """Rows of the truth, the count, and the ends of the 95 % interval."""
+    rng, inflation = np.random.default_rng(3), fitted.inflation()
+    found = [estimate(fitted.model, inflation, s.sample, 500, rng) for s in scenes]
+    return np.array([[s.n_true, e.count, e.low[0.95], e.high[0.95]] for s, e in zip(scenes, found, strict=True)])
+
+
+def test_weighing_other_names_makes_better_counts_and_intervals(confused: Calibration) -> None:
+    rng = np.random.default_rng(4)
+    own_only = calibrate([without_kin(s) for s in simulate(40, 3, np.random.default_rng(2), CONFUSED)], 300, rng)
+    unseen = simulate(40, 3, np.random.default_rng(5), CONFUSED, prefix="unseen")
+    weighed = judged(confused, unseen)
+    ignored = judged(own_only, [without_kin(s) for s in unseen])
+    covered = (weighed[:, 2] <= weighed[:, 0]) & (weighed[:, 0] <= weighed[:, 3])
+    assert covered.mean() >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 40)  # 40 facilities, whose dates go together
+    assert interval_score(weighed) < 0.95 * interval_score(ignored)
+    assert np.abs(weighed[:, 1] - weighed[:, 0]).mean() < np.abs(ignored[:, 1] - ignored[:, 0]).mean()
+
+
+def interval_score(rows: np.ndarray) -> float:
+    """Mean width and 40 times the miss of `judged` rows."""
+    n_true, low, high = rows[:, 0], rows[:, 2], rows[:, 3]
+    return float((high - low + 40 * (np.maximum(low - n_true, 0) + np.maximum(n_true - high, 0))).mean())
+
+
+def test_a_name_of_another_class_speaks_against_an_object(confused: Calibration) -> None:
+    scores = np.full(2, 0.9)
+    own, kin = confused.model.p_true(Sample(scores, is_kin=np.array([False, True])))
+    assert kin < own - 0.1
+
+
+def test_without_other_classes_in_the_calibration_they_are_never_of_the_group(model: Model) -> None:
+    assert model.kin is None
+    scores = np.array([0.9, 0.8, 0.95])
+    mixed = Sample(scores, is_kin=np.array([False, False, True]))
+    assert model.p_true(mixed)[2] == 0
+    pure = Sample(scores[:2])
+    assert model.quality(mixed) == model.quality(pure)
+    one, two = (draw_counts(model, s, 4000, np.random.default_rng(0)) for s in (mixed, pure))
+    assert one.mean() == pytest.approx(two.mean(), abs=0.1)
+
+
+def test_kin_must_fit_the_scores() -> None:
+    with pytest.raises(ValueError, match="is_kin"):
+        Sample(np.array([0.5, 0.6]), is_kin=np.array([True]))
+
+
+def test_a_sample_without_metadata_is_that_of_unknown_metadata(model: Model) -> None:
+    scores = np.array([0.9, 0.4])
+    unknown = Sample(scores, np.full(len(METADATA), np.nan))
+    assert (model.p_true(Sample(scores)) == model.p_true(unknown)).all()
+
+
+def test_nothing_needs_metadata() -> None:
+    rng = np.random.default_rng(6)
+    bare = [replace(s, sample=Sample(s.sample.scores)) for s in simulate(40, 3, rng)]
+    unseen = [replace(s, sample=Sample(s.sample.scores)) for s in simulate(40, 3, rng, prefix="unseen")]
+    rows = judged(calibrate(bare, 300, rng), unseen)
+    covered = (rows[:, 2] <= rows[:, 0]) & (rows[:, 0] <= rows[:, 3])
+    assert covered.mean() >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 40)
+    assert abs(rows[:, 1].sum() / rows[:, 0].sum() - 1) <= 0.08
+
+
+def test_the_shared_error_falls_with_the_number_of_facilities() -> None:
+    few, many = (
+        np.mean([fit_model(simulate(n, 3, np.random.default_rng([7, i]))).truth_sd for i in range(4)]) for n in (10, 90)
+    )
+    assert 0 < many < 0.75 * few
+
+
+def test_true_positives_are_poisson_binomial() -> None:
+    logits = np.array([-2.0, -0.5, 0.3, 1.0, 3.0])
+    n = 40_000
+    draws = draw_given_effects(logits, np.zeros(n), np.full(n, 1 - 1e-9), np.random.default_rng(8))
+    expected = stats.poisson_binom(expit(logits)).pmf(np.arange(6))
+    found = np.bincount(draws.astype(int), minlength=6)
+    assert stats.chisquare(found, n * expected).pvalue > 1e-3
+
+
+def test_misses_are_negative_binomial() -> None:
+    n = 40_000
+    draws = draw_given_effects(np.full(12, 30.0), np.zeros(n), np.full(n, 0.7), np.random.default_rng(9)) - 12
+    assert stats.ks_1samp(draws + np.random.default_rng(0).random(n), _uniform_cdf(12.5, 0.7)).pvalue > 1e-3
+
+
+def _uniform_cdf(size: float, share: float) -> object:
+    """Distribution function of a negative binomial number plus a uniform one: continuous, as the test wants."""
+    law = stats.nbinom(size, share)
+
+    def cdf(x: np.ndarray) -> np.ndarray:
+        whole = np.floor(x)
+        return law.cdf(whole - 1) + (x - whole) * law.pmf(whole)
+
+    return cdf
+
+
+def test_recall_is_beta_at_known_parameters(model: Model) -> None:
+    certain = replace(model, recall_cov=np.eye(model.recall.size) * 1e-18, copula=0.0)
+    sample, rng = Sample(np.full(5, 0.8)), np.random.default_rng(10)
+    _, recall = draw_effects(certain, sample, Joint.draw(20_000, rng, rng))
+    mean, k = expit(model.recall[:-1] @ model.recall_features(sample)), np.exp(model.recall[-1])
+    assert stats.ks_1samp(recall, stats.beta(k * mean, k * (1 - mean)).cdf).pvalue > 1e-3
+
+
+def test_the_recall_model_finds_a_beta_binomial() -> None:
+    """Scenes drawn from the model itself: one sure score per found object, no false alarms, no metadata."""
+    rng = np.random.default_rng(11)
+    total = rng.integers(5, 60, 400)
+    found = stats.betabinom.rvs(total, 12 * 0.8, 12 * 0.2, random_state=rng)
+    scenes = [
+        Labelled(Sample(np.full(f, 0.9)), np.ones(f, bool), int(n), f"f{i // 4}")
+        for i, (f, n) in enumerate(zip(found, total, strict=True))
+    ]
+    fitted = fit_model(scenes)
+    features = fitted.recall_features(Sample(np.full(20, 0.9)))
+    mean, k = expit(fitted.recall[:-1] @ features), np.exp(fitted.recall[-1])
+    assert mean == pytest.approx(0.8, abs=0.03)
+    assert k == pytest.approx(12, rel=0.35)
+    ours = stats.betabinom.logpmf(found, total, k * mean, k * (1 - mean)).sum()
+    truth = stats.betabinom.logpmf(found, total, 12 * 0.8, 12 * 0.2).sum()
+    assert ours > truth - 3  # the mode of the penalised likelihood is no worse than the truth by much
