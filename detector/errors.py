@@ -1,6 +1,7 @@
 """The errors users see: each names the input, the value, and the cure."""
 
 from pathlib import Path
+from typing import Any
 
 
 class RailcarsError(Exception):
@@ -15,6 +16,10 @@ class RailcarsError(Exception):
         super().__init__(f"{message} {cure}")
         self.message = message
         self.cure = cure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes whole."""
+        return type(self), (self.message, self.cure)
 
 
 class UsageError(RailcarsError):
@@ -42,3 +47,7 @@ class InputRejected(RailcarsError):
         super().__init__(f"{path}: {reason}.", cure)
         self.path = path
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See `RailcarsError`."""
+        return type(self), (self.path, self.reason, self.cure)

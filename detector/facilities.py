@@ -7,21 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyogrio
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
-from pyproj.exceptions import ProjError
-from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from detector.errors import UsageError
 from detector.pixels.georef import GEOD, lonlat_to_scene_px, scene_px_to_lonlat
 from detector.scene import Scene
+from detector.vectorfile import EDGE_DEG, as_text, check_on_earth, read_features
 
-EDGE_DEG = 0.001  # outlines are bent to the scene's projection in steps of about 100 m
 EDGE_STEPS = 16  # per side of a scene's outline
 
 
@@ -50,18 +45,12 @@ def load_facilities(path: Path) -> tuple[Facility, ...]:
     Raises:
         UsageError: the file cannot be read, or a feature cannot be used; the message names the feature.
     """
-    columns, geometries = _read(path)
-    if "facility_id" not in columns:
-        properties = ", ".join(columns) or "none"
-        raise UsageError(
-            f"{path}: its features have no property `facility_id` (they have: {properties}).",
-            "Give every feature a facility_id of its own.",
-        )
+    columns, geometries = read_features(path, "facilities", "facility polygons")
     facilities: dict[str, Facility] = {}
     names = columns.get("name", [None] * len(geometries))
     rows = zip(columns["facility_id"], names, geometries, strict=True)
     for number, (value, name, geometry) in enumerate(rows, start=1):
-        facility_id = _text(value)
+        facility_id = as_text(value)
         label = f"{path}: feature {number}" + (f" (facility_id {facility_id!r})" if facility_id else "")
         if not facility_id:
             raise UsageError(f"{label} has no facility_id.", "Give it one, different from all others.")
@@ -69,44 +58,8 @@ def load_facilities(path: Path) -> tuple[Facility, ...]:
             raise UsageError(f"{label} repeats the facility_id of another.", "Give each feature its own.")
         _check_polygon(label, geometry)
         area_m2 = abs(GEOD.geometry_area_perimeter(geometry)[0])
-        facilities[facility_id] = Facility(facility_id, _text(name) or facility_id, geometry, area_m2)
+        facilities[facility_id] = Facility(facility_id, as_text(name) or facility_id, geometry, area_m2)
     return tuple(facilities.values())
-
-
-def _read(path: Path) -> tuple[dict[str, NDArray[np.object_]], NDArray[np.object_]]:
-    """The properties of the features, by name, and their geometries in EPSG:4326."""
-    if not path.is_file():
-        raise UsageError(f"{path}: does not exist.", "Give a GeoJSON or GeoPackage with facility polygons.")
-    try:
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if len(layers) > 1 and "facilities" not in layers:
-            raise UsageError(f"{path}: has several layers ({', '.join(layers)}).", "Name one `facilities`.")
-        # Raw, because a property with numbers and texts, as identifiers often are, passes for JSON otherwise.
-        meta, _, wkb, fields = pyogrio.raw.read(path, layer="facilities" if len(layers) > 1 else None)
-        geometries = shapely.force_2d(shapely.from_wkb([] if wkb is None else wkb))
-    except (DataSourceError, DataLayerError, ShapelyError, OSError, ValueError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as vector data ({error}).", "Give a GeoJSON or GeoPackage with polygons."
-        ) from error
-    if len(geometries) == 0:
-        raise UsageError(f"{path}: has no feature with a geometry.", "Draw at least one facility polygon.")
-    if meta["crs"] is None:
-        raise UsageError(f"{path}: has no CRS.", "Save it again with its CRS, or as GeoJSON in EPSG:4326.")
-    columns = dict(zip(meta["fields"], fields, strict=True))
-    try:
-        return columns, _to_lonlat(geometries, pyproj.CRS.from_user_input(meta["crs"]))
-    except ProjError as error:
-        raise UsageError(f"{path}: cannot be brought to EPSG:4326 ({error}).", "Correct its CRS.") from error
-
-
-def _to_lonlat(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
-    """Geometries in EPSG:4326, with points every 100 m or so, that long edges stay where they were drawn."""
-    if crs.to_epsg() == 4326:
-        return geometries
-    step = 100.0 / crs.axis_info[0].unit_conversion_factor if crs.is_projected else EDGE_DEG
-    transformer = pyproj.Transformer.from_crs(crs.to_2d(), "EPSG:4326", always_xy=True)
-    dense = shapely.segmentize(geometries, step)
-    return np.asarray(shapely.transform(dense, transformer.transform, interleaved=False))
 
 
 def _check_polygon(label: str, geometry: BaseGeometry | None) -> None:
@@ -120,20 +73,7 @@ def _check_polygon(label: str, geometry: BaseGeometry | None) -> None:
             f"{label} is not a valid polygon: {shapely.is_valid_reason(geometry)}.",
             "Mend it there, for example with Fix geometries in QGIS.",
         )
-    west, south, east, north = geometry.bounds
-    on_earth = -180 <= west <= east <= 180 and -90 <= south <= north <= 90
-    if not on_earth:
-        raise UsageError(
-            f"{label} lies at {west:.6g}, {south:.6g}, which is no longitude and latitude.",
-            "GeoJSON is in EPSG:4326: export it in that CRS.",
-        )
-
-
-def _text(value: object) -> str:
-    """A property as text: 7.0 is "7", missing is empty."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.15g}"
-    return "" if value is None else str(value).strip()
+    check_on_earth(label, geometry)
 
 
 def facility_in_scene(scene: Scene, facility: Facility) -> BaseGeometry:

@@ -66,7 +66,8 @@ def _scene_rows(scene: Scene, facilities: Sequence[Facility]) -> list[dict[str, 
         notes.append(f"its pixels cannot all be read ({error})")
     if facilities and not covered:
         notes.append("it shows none of the facilities")
-    verdict = "ok" + "".join(f", but {note}" for note in notes)
+    masks = sorted({mask.path.name for mask in scene.masks if mask is not None})
+    verdict = "ok" + (f", clouds by {', '.join(masks)}" if masks else "") + "".join(f", but {note}" for note in notes)
     pieces = len(scene.paths)
     rows = []
     for number, (path, (width, height)) in enumerate(zip(scene.paths, scene.sizes_px, strict=True), start=1):

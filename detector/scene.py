@@ -4,9 +4,26 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from rasterio.crs import CRS
 from rasterio.transform import Affine
+
+
+@dataclass(frozen=True)
+class CloudMask:
+    """Where the clouds of one file are told, on any grid.
+
+    Attributes:
+        path: the raster; the image itself where the mask is one of its bands.
+        meaning: `cloud`: what is not 0 is hidden; `clear`: what is 0 is hidden; `udm2`: Planet's eight bands, of which
+            heavy haze (5), cloud (6) and missing or suspect data (8, without its bit for clouds) are hidden.
+        band: one-based index of the band that tells; of no account in `udm2`.
+    """
+
+    path: Path
+    meaning: Literal["cloud", "clear", "udm2"]
+    band: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,8 @@ class Scene:
         cloud_cover: share of the scene under cloud, 0 to 1, where known.
         facility_id: the facility that a scene without georeference shows.
         size_bytes: total size of its files.
-        sha256: of its file; of several, of their hexadecimal hashes joined in order.
+        sha256: of its file; of several, of their hexadecimal hashes joined in order; with a cloud mask, of both.
+        masks: per file, its cloud mask; empty where no file has one.
     """
 
     scene_id: str
@@ -56,6 +74,11 @@ class Scene:
     facility_id: str | None
     size_bytes: int
     sha256: str
+    masks: tuple[CloudMask | None, ...] = ()
+
+    def mask(self, index: int) -> CloudMask | None:
+        """The cloud mask of file number `index`."""
+        return self.masks[index] if self.masks else None
 
     @property
     def gsd_m(self) -> float:

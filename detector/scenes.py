@@ -1,20 +1,27 @@
 """Find the scenes among the inputs: one acquisition each, with its time, GSD, CRS, or the reason why not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+
+from rasterio.errors import RasterioError
 
 from detector.errors import InputRejected
 from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, sensor_name
 from detector.inputs.cut import join_cut_scenes
 from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
+from detector.inputs.masks import CURE as MASK_CURE
+from detector.inputs.masks import cloud_mask
 from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, scene_of
+from detector.pixels.cloudmask import FileGrid, MaskReader
 from detector.scene import Rejection, Scene, Survey
 
 __all__ = ["Rejection", "Scene", "Survey", "find_scenes"]
 
+Look = Callable[[Path, tuple[Declared, ...]], tuple[Scene, Header] | InputRejected]
+LookAtFiles = Callable[[Look, list[Path], list[tuple[Declared, ...]]], Iterable[tuple[Scene, Header] | InputRejected]]
 READERS = 4  # files looked at at the same time: mostly waiting for the disk
 
 
@@ -24,6 +31,7 @@ def find_scenes(
     manifest: Path | None = None,
     bands: tuple[int, ...] | None = None,
     gsd_limits_m: tuple[float, float] = GSD_LIMITS_M,
+    look_at_files: LookAtFiles | None = None,
 ) -> Survey:
     """Find the scenes in folders (recursive), image files, STAC documents and `.txt` lists of paths.
 
@@ -36,6 +44,7 @@ def find_scenes(
         manifest: CSV that states what the files do not say; see `detector.inputs.manifest`.
         bands: one-based bands to use in every file, one or three, instead of the files' own.
         gsd_limits_m: smallest and largest GSD that can be used.
+        look_at_files: applies a function to each file and what is stated of it, in order; by default threads do.
 
     Raises:
         UsageError: an input does not exist, or the manifest cannot be read.
@@ -50,19 +59,25 @@ def find_scenes(
     declared = [tuple(source[path] for source in (stated.declared, found.declared) if path in source) for path in files]
     scenes: list[Scene] = []
     members: set[Path] = set()
-    with ThreadPoolExecutor(READERS) as pool:
-        for outcome in pool.map(look, files, declared):
-            if isinstance(outcome, InputRejected):
-                faults.append(outcome)
-            else:
-                scene, header = outcome
-                scenes.append(scene)
-                members.update(header.members)
+    for outcome in (look_at_files or _by_threads)(look, files, declared):
+        if isinstance(outcome, InputRejected):
+            faults.append(outcome)
+        else:
+            scene, header = outcome
+            scenes.append(scene)
+            members.update(header.members)
     faults = [fault for fault in faults if fault.path not in members]
     scenes, copies = _without_copies([scene for scene in scenes if scene.paths[0] not in members])
     joined = sorted(join_cut_scenes(scenes), key=lambda scene: (scene.acquired, scene.scene_id))
     rejected = {Rejection(fault.path, fault.reason, fault.cure) for fault in (*faults, *copies)}
     return Survey(tuple(joined), tuple(sorted(rejected, key=lambda entry: (str(entry.path), entry.reason))))
+
+
+def _by_threads(
+    look: Look, files: list[Path], declared: list[tuple[Declared, ...]]
+) -> Iterable[tuple[Scene, Header] | InputRejected]:
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(look, files, declared)
 
 
 def _look(
@@ -77,6 +92,7 @@ def _look(
         header = read_header(path, bands)
         scene = _scene(header, declared, gsd_limits_m)
         check_pixels(header)
+        _check_mask(scene)
     except InputRejected as error:
         return error
     except OSError as error:
@@ -97,7 +113,23 @@ def _scene(header: Header, declared: tuple[Declared, ...], gsd_limits_m: tuple[f
         sensor=sensor_name(declared, header.tags),
         cloud_cover=cloud_share(declared, header.tags),
         facility_id=facility_id if header.crs is None else None,
+        mask=cloud_mask(path, header.descriptions, declared),
     )
+
+
+def _check_mask(scene: Scene) -> None:
+    """Raise InputRejected where the scene's cloud mask does not fit, or cannot be read."""
+    mask = scene.mask(0)
+    if mask is None:
+        return
+    try:
+        with MaskReader(mask, FileGrid.of(scene, 0)) as reader:
+            reader.seen(0, 0, scene.width, scene.height, step=max(1, max(scene.width, scene.height) // 1024))
+    except InputRejected as error:
+        raise InputRejected(scene.paths[0], error.reason, error.cure) from error
+    except RasterioError as error:
+        reason = f"its cloud mask {mask.path.name} cannot be read ({error})"
+        raise InputRejected(scene.paths[0], reason, MASK_CURE) from error
 
 
 def _not_given(stated: Manifest, images: tuple[Path, ...]) -> list[InputRejected]:

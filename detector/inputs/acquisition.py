@@ -54,6 +54,7 @@ class Declared:
         cloud_cover: share under cloud, 0 to 1.
         gsd_m: metres per pixel, for images without georeference.
         facility_id: the facility that an image without georeference shows.
+        cloud_mask: the raster that tells where its clouds are.
     """
 
     source: str
@@ -63,6 +64,7 @@ class Declared:
     cloud_cover: float | None = None
     gsd_m: float | None = None
     facility_id: str | None = None
+    cloud_mask: Path | None = None
 
 
 def parse_time(text: str) -> datetime | None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from detector.inputs.masks import mask_bands
+
 COLOURS = ("red", "green", "blue")
 CURE = "Name the bands to use with --bands, for example --bands 3,2,1 or --bands 1."
 
@@ -44,7 +46,8 @@ def choose_bands(
     for names in (list(interpretation), [_colour(text) for text in descriptions]):
         if all(names.count(colour) == 1 for colour in COLOURS):
             return tuple(names.index(colour) + 1 for colour in COLOURS)
-    picture = [band for band in range(1, count + 1) if interpretation[band - 1] != "alpha"]
+    masks = mask_bands(descriptions)
+    picture = [band for band in range(1, count + 1) if interpretation[band - 1] != "alpha" and band not in masks]
     if len(picture) == 1:
         return (picture[0],)
     if len(picture) not in KNOWN_ORDERS:

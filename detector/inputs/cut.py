@@ -108,6 +108,7 @@ def _join(pieces: Sequence[Scene], offsets: NDArray[np.float64]) -> Scene:
         cloud_cover=_mean_cloud(pieces),
         size_bytes=sum(piece.size_bytes for piece in pieces),
         sha256=digest,
+        masks=tuple(piece.mask(0) for piece in pieces) if any(piece.masks for piece in pieces) else (),
     )
 
 

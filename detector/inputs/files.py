@@ -9,6 +9,7 @@ from rasterio.errors import RasterioIOError
 
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared
+from detector.inputs.masks import is_cloud_mask
 from detector.inputs.stac import StacFiles, is_stac
 from detector.pixels.rasterfile import open_raster
 
@@ -149,7 +150,7 @@ def _listed(path: Path) -> tuple[list[Path], list[InputRejected]]:
 
 def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix in OTHER_SUFFIXES or _SIDE_IMAGE.search(path.stem):
+    if suffix in OTHER_SUFFIXES or _SIDE_IMAGE.search(path.stem) or is_cloud_mask(path):
         return False
     return suffix in RASTER_SUFFIXES or _opens(path)
 

@@ -9,7 +9,7 @@ from detector.csvfile import csv_rows
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared, parse_time
 
-COLUMNS = ("path", "acquired", "sensor", "cloud_cover", "gsd_m", "facility_id")
+COLUMNS = ("path", "acquired", "sensor", "cloud_cover", "gsd_m", "facility_id", "cloud_mask")
 ISO_CURE = "Write dates as 2023-10-05 or 2023-10-05T10:30:00Z."
 
 
@@ -40,7 +40,7 @@ def load_manifest(path: Path, folders: Sequence[Path] = ()) -> Manifest:
             file = _named_file(path, where, row, folders)
             if file in declared or file in refused:
                 raise InputRejected(file, f"{where} is its second row", "Keep one row for each file.")
-            declared[file] = _declared(file, where, row)
+            declared[file] = _declared(file, where, row, _mask_file(path, file, where, row, folders))
         except InputRejected as error:
             rejected.append(error)
             if file is not None:
@@ -79,7 +79,22 @@ def _named_file(path: Path, where: str, row: dict[str, str], folders: Sequence[P
     )
 
 
-def _declared(file: Path, where: str, row: dict[str, str]) -> Declared:
+def _mask_file(path: Path, file: Path, where: str, row: dict[str, str], folders: Sequence[Path]) -> Path | None:
+    """The cloud mask that a row names, relative as its path is, or to the image; resolved."""
+    if not row.get("cloud_mask"):
+        return None
+    for folder in (path.parent, *folders, file.parent):
+        mask = folder / row["cloud_mask"]
+        if mask.is_file():
+            return mask.resolve()
+    raise InputRejected(
+        file,
+        f"{where} names a cloud mask that does not exist ({row['cloud_mask']})",
+        "Write its path relative to the manifest's folder, or leave the cell empty.",
+    )
+
+
+def _declared(file: Path, where: str, row: dict[str, str], cloud_mask: Path | None) -> Declared:
     text = row.get("acquired", "")
     acquired = parse_time(text)
     if text and acquired is None:
@@ -98,6 +113,7 @@ def _declared(file: Path, where: str, row: dict[str, str]) -> Declared:
         cloud_cover=cloud_cover,
         gsd_m=gsd_m,
         facility_id=row.get("facility_id") or None,
+        cloud_mask=cloud_mask,
     )
 
 

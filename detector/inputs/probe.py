@@ -21,7 +21,7 @@ from detector.inputs.bands import CURE as BANDS_CURE
 from detector.inputs.bands import BandsUnclear, choose_bands
 from detector.pixels.georef import Grid, PixelSize, pixel_size
 from detector.pixels.rasterfile import open_raster, read_values
-from detector.scene import Scene
+from detector.scene import CloudMask, Scene
 
 GSD_LIMITS_M = (0.20, 0.75)
 GSD_TOLERANCE = 0.01  # a nominal 0.20 m is 0.1999 m on the ground
@@ -52,6 +52,7 @@ class Header:
         unplaced: why it has no georeference; empty where it has one.
         transform: pixels to CRS coordinates (identity without georeference).
         tags: its metadata, the vendor's among them.
+        descriptions: name of each band, or None.
         members: other files that it reads (the sources of a VRT).
     """
 
@@ -65,6 +66,7 @@ class Header:
     unplaced: str
     transform: Affine
     tags: dict[str, str]
+    descriptions: tuple[str | None, ...]
     members: tuple[Path, ...]
 
 
@@ -114,6 +116,7 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
         unplaced,
         Affine.identity() if unplaced else dataset.transform,
         {str(key): str(value) for key, value in tags.items()},
+        tuple(dataset.descriptions),
         members if dataset.driver == "VRT" else (),
     )
 
@@ -217,6 +220,7 @@ def scene_of(
     sensor: str | None = None,
     cloud_cover: float | None = None,
     facility_id: str | None = None,
+    mask: CloudMask | None = None,
 ) -> Scene:
     """The scene that one file (with the files it refers to) makes, named after its name and content.
 
@@ -227,9 +231,12 @@ def scene_of(
         sensor: what took it.
         cloud_cover: declared share of clouds, 0 to 1.
         facility_id: the facility it shows, where it has no place on the map.
+        mask: where its clouds are told.
     """
     path, files = header.path, (header.path, *header.members)
     digests = [sha256_of(file) for file in files]
+    if mask is not None:
+        digests.append(sha256_of(mask.path) if mask.path != path else f"{mask.meaning} {mask.band}")
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return Scene(
         scene_id=f"{path.stem}-{digest[:8]}",
@@ -252,6 +259,7 @@ def scene_of(
         facility_id=facility_id,
         size_bytes=sum(file.stat().st_size for file in files),
         sha256=digest,
+        masks=(mask,) if mask is not None else (),
     )
 
 

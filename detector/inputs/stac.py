@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 from detector.errors import InputRejected
 from detector.inputs.acquisition import Declared, parse_time
+from detector.inputs.masks import is_cloud_mask
 
 IMAGE_TYPES = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
 SIDE_ROLES = {
@@ -61,13 +62,13 @@ class StacFiles:
         assets = {key: a for key, a in entries.items() if isinstance(a, dict)} if isinstance(entries, dict) else {}
         images = {key: asset for key, asset in assets.items() if _is_image(asset)}
         chosen = {"visual": images["visual"]} if "visual" in images else images
-        for key, asset in assets.items():
-            href = str(asset.get("href", ""))
-            file = self._local(path, href, report=key in chosen)
+        files = {key: self._local(path, str(a.get("href", "")), report=key in chosen) for key, a in assets.items()}
+        mask = next((file for key, file in files.items() if file and _is_mask(assets[key], file)), None)
+        for key, file in files.items():
             if file is None:
                 continue
             if key in chosen:
-                self.declared[file] = _declared(path, item)
+                self.declared[file] = _declared(path, item, mask)
             else:
                 self.aside.add(file)
         if not chosen:
@@ -116,10 +117,17 @@ def _is_image(asset: dict[str, Any]) -> bool:
     if roles & SIDE_ROLES:
         return False
     media = str(asset.get("type", "")).split(";")[0].strip().lower()
+    if is_cloud_mask(Path(str(asset.get("href", "")))):
+        return False
     return media in IMAGE_TYPES or (not media and bool(roles & {"data", "visual"}))
 
 
-def _declared(path: Path, item: dict[str, Any]) -> Declared:
+def _is_mask(asset: dict[str, Any], file: Path) -> bool:
+    """Whether an asset tells where clouds are: by its role `cloud`, or by its name."""
+    return "cloud" in set(asset.get("roles") or ()) or is_cloud_mask(file)
+
+
+def _declared(path: Path, item: dict[str, Any], cloud_mask: Path | None) -> Declared:
     properties = item.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     time = properties.get("datetime") or properties.get("start_datetime") or ""
@@ -136,4 +144,5 @@ def _declared(path: Path, item: dict[str, Any]) -> Declared:
         cloud_cover=float(cloud) / 100 if isinstance(cloud, int | float) and 0 <= cloud <= 100 else None,
         gsd_m=float(gsd_m) if isinstance(gsd_m, int | float) and gsd_m > 0 else None,
         facility_id=str(facility_id) if facility_id is not None else None,
+        cloud_mask=cloud_mask,
     )
