@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from detector.errors import UsageError
 from detector.resources import resource
 
+Precision = Literal["auto", "fp32", "int8"]
 IGNORE = "ignore"  # what a label means whose area is neither right nor wrong
 
 
@@ -41,6 +42,12 @@ class ClassTable(Settings):
             raise ValueError(f"labels name unknown classes: {sorted(unknown)}")
         return self
 
+    def kin(self, group: str) -> tuple[str, ...]:
+        """Classes of other groups in the families of the group's own: what a detector may take them for."""
+        own = self.groups[group]
+        members = (name for family in self.families.values() if set(family) & set(own) for name in family)
+        return tuple(name for name in members if name not in own)
+
     def family_of(self, name: str) -> int:
         """Index of the merge family that holds class `name`."""
         return next(i for i, members in enumerate(self.families.values()) if name in members)
@@ -57,7 +64,7 @@ class DetectConfig(Settings):
     gsd_min_m: float = Field(gt=0)
     gsd_max_m: float = Field(gt=0)
     batch: int = Field(ge=1)
-    precision: Literal["auto", "fp32"]
+    precision: Precision
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
@@ -80,12 +87,27 @@ class CountConfig(Settings):
     min_history: int = Field(ge=2)
     queue_p: float = Field(gt=0, lt=1)
     queue_record: float = Field(gt=0, lt=1)
+    control: Literal["release", "stream"]
     fdr: float = Field(gt=0, lt=1)
+    lord_alpha: float = Field(gt=0, lt=1)
     eye_cv: float = Field(ge=0)
     total_from: float = Field(ge=0, le=1)
     point_from: float = Field(ge=0, le=1)
+    car_pitch_m: float = Field(gt=0)
     same_time_minutes: float = Field(ge=0)
     repeat_rho: float = Field(ge=0, lt=1)
+
+
+class ScaleConfig(Settings):
+    """How a run is spread over a cluster; a change changes no result."""
+
+    workers: int | None = Field(ge=1)
+    worker_cpus: int = Field(ge=1)
+    worker_gpus: float = Field(ge=0)
+    worker_gb: float = Field(ge=0)
+    tiles_per_call: int = Field(ge=1)
+    attempts: int = Field(ge=1)
+    start_minutes: float = Field(gt=0)
 
 
 S = TypeVar("S", bound=Settings)
@@ -134,3 +156,8 @@ def detect_config(path: Path | None = None) -> DetectConfig:
 def count_config(path: Path | None = None) -> CountConfig:
     """Counting settings from `path`, by default the shipped `configs/count.yaml`."""
     return load_settings(CountConfig, path or resource("configs", "count.yaml"))
+
+
+def scale_config(path: Path | None = None) -> ScaleConfig:
+    """Settings of a cluster from `path`, by default the shipped `configs/scale.yaml`."""
+    return load_settings(ScaleConfig, path or resource("configs", "scale.yaml"))

@@ -4,13 +4,13 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import pandas as pd
 
 from detector.config import CountConfig, DetectConfig, class_table
-from detector.detection.engine import Progress
+from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
 from detector.errors import UsageError
@@ -20,8 +20,12 @@ from detector.scenes import Rejection, find_scenes
 from detector.store import open_run_folder, replacing, write_json
 from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
-from detector.tally.history import load_history
+from detector.tally.history import HISTORY, load_history
+from detector.tracks import load_tracks, write_tracks
 from detector.weights import Weights
+
+if TYPE_CHECKING:
+    from detector.scale.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,15 @@ class Inputs:
 
 
 def detect_step(
-    inputs: Inputs, run: Path, weights: Weights, config: DetectConfig, progress: Progress | None = None
+    inputs: Inputs,
+    run: Path,
+    weights: Weights,
+    config: DetectConfig,
+    progress: Progress | None = None,
+    *,
+    cluster: "Cluster | None" = None,
 ) -> tuple[DetectResult, tuple[Rejection, ...]]:
-    """Detect in all usable scenes; writes the tables, rejected.csv and run.json.
+    """Detect in all usable scenes, here or on `cluster`; writes the tables, rejected.csv and run.json.
 
     Returns:
         What was done, and every input that is not used.
@@ -54,8 +64,15 @@ def detect_step(
     facilities = load_facilities(inputs.facilities)
     open_run_folder(run)
     limits = (config.gsd_min_m, config.gsd_max_m)
-    survey = find_scenes(inputs.images, manifest=inputs.manifest, bands=config.bands, gsd_limits_m=limits)
-    result = detect(survey.scenes, facilities, run, weights, config, progress=progress)
+    survey = find_scenes(
+        inputs.images,
+        manifest=inputs.manifest,
+        bands=config.bands,
+        gsd_limits_m=limits,
+        look_at_files=cluster.look_at_files if cluster else None,
+    )
+    compute = cluster.compute if cluster else None
+    result = detect(survey.scenes, facilities, run, weights, config, compute=compute, progress=progress)
     rejected = (*survey.rejected, *result.rejected)
     write_rejected(run / "rejected.csv", rejected)
     record = provenance(
@@ -74,23 +91,43 @@ def detect_step(
     return result, rejected
 
 
-def count_step(run: Path, config: CountConfig, history: Path | None = None) -> pd.DataFrame:
-    """Count what a run detected; writes counts.csv and counts.parquet and fills `p_true` of the detections.
+def check_beside(facilities: Path, history: Path | None, tracks: Path | None) -> None:
+    """See that what counting will need can be read, before hours of detection.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if history or tracks:
+        known = load_facilities(facilities)
+        if history:
+            load_history(history, known)
+        if tracks:
+            load_tracks(tracks, known)
+
+
+def count_step(run: Path, config: CountConfig, history: Path | None = None, tracks: Path | None = None) -> pd.DataFrame:
+    """Count what a run detected; writes the tables of counts and totals and fills `p_true` of the detections.
 
     Args:
         run: a folder that `detect_step` has filled.
         config: counting settings.
-        history: CSV of counts made by eye.
+        history: CSV of counts made by eye; kept as history.csv, which a later call finds by itself.
+        tracks: GeoJSON or GeoPackage of track lines; kept as tracks.geojson, which a later call finds by itself.
 
     Returns:
         The counts, a row per facility, date and group.
 
     Raises:
-        UsageError: the folder lacks detections, or the history cannot be read.
+        UsageError: the folder lacks detections, or the history or the tracks cannot be read.
         WeightsError: the calibration beside the weights is damaged.
     """
     record = read_record(run)
-    eye = load_history(history, load_facilities(run / "facilities.geojson")) if history else None
+    by_eye, kept = run / HISTORY, run / "tracks.geojson"
+    told = history or (by_eye if by_eye.exists() else None)
+    drawn = tracks or (kept if kept.exists() else None)
+    facilities = load_facilities(run / "facilities.geojson") if told or drawn else ()
+    eye = load_history(told, facilities) if told else None
+    lines = load_tracks(drawn, facilities) if drawn else None
     calibration = _calibration(record)
     detections = gpd.read_parquet(run / "detections.parquet")
     scenes = gpd.read_parquet(run / "scenes.parquet")
@@ -101,14 +138,25 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None) -> p
         history=eye,
         config=config,
         classes=class_table(),
+        tracks=lines,
     )
+    if lines is not None:
+        write_tracks(kept, lines)
+    if eye is not None:
+        with replacing(by_eye) as scratch:
+            eye.to_csv(scratch, index=False, float_format="%.6g")
     write_tables(run, gpd.GeoDataFrame(counted.detections, crs=detections.crs), scenes)
     with replacing(run / "counts.parquet") as scratch:
         counted.counts.to_parquet(scratch, index=False)
     with replacing(run / "counts.csv") as scratch:
         counted.counts.to_csv(scratch, index=False, float_format="%.6g")
+    with replacing(run / "totals.parquet") as scratch:
+        counted.totals.to_parquet(scratch, index=False)
+    with replacing(run / "totals.csv") as scratch:
+        counted.totals.to_csv(scratch, index=False, float_format="%.6g")
     record["config"]["count"] = config.model_dump()
-    record["history"] = file_facts(history) if history else None
+    record["history"] = file_facts(by_eye) if eye is not None else None
+    record["tracks"] = file_facts(kept) if lines is not None else None
     record["calibration"] = _facts(calibration)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run / "run.json", record)

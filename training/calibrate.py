@@ -74,11 +74,12 @@ def calibration_of(
     """
     groups: dict[str, GroupFile] = {}
     for group, classes in table.groups.items():
-        scenes = labelled_scenes(places, classes, table)
+        kin = table.kin(group)
+        scenes = labelled_scenes(places, classes, table, kin)
         n_objects = sum(scene.n_true for scene in scenes)
         if n_objects >= MIN_OBJECTS:
             rng = np.random.default_rng(seed)
-            groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes))
+            groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes), kin)
     return CalibrationFile(
         weights=spec.name,
         weights_sha256=spec.sha256["onnx"],
@@ -113,14 +114,20 @@ def best_threshold(places: Sequence[Place], table: ClassTable) -> float:
     return round(best_f1(judged.score, judged.is_true, int(judged.n_true.sum()))[1], 2)
 
 
-def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> list[Labelled]:
-    """One labelled sample of a group per scene and facility; don't-care detections are left out."""
+def labelled_scenes(
+    places: Sequence[Place], classes: tuple[str, ...], table: ClassTable, kin_classes: tuple[str, ...] = ()
+) -> list[Labelled]:
+    """One labelled sample of a group per scene and facility; don't-care detections are left out.
+
+    Detections of `kin_classes` take part: those that are objects of the group after all are true.
+    """
     scenes = []
     for place in places:
-        labels = label(place.found, place.truth, match(place.found, place.truth, MATCH_IOU, table), classes)
-        scores = place.found.score[labels.row]
-        metadata = np.r_[scene_metadata(place.scene), density(scores, visible_ha(place.scene))]
-        sample = Sample(scores, metadata)
+        matched = match(place.found, place.truth, MATCH_IOU, table)
+        labels = label(place.found, place.truth, matched, classes, kin_classes)
+        scores, is_kin = place.found.score[labels.row], np.isin(place.found.class_name[labels.row], kin_classes)
+        metadata = np.r_[scene_metadata(place.scene), density(scores[~is_kin], visible_ha(place.scene))]
+        sample = Sample(scores, metadata, is_kin)
         scenes.append(Labelled(sample, labels.is_true, labels.n_true, str(place.scene["facility_id"])))
     return scenes
 

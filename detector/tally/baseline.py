@@ -10,6 +10,7 @@ import pandas as pd
 from detector.counting.background import Counts, seasonal_offsets
 from detector.counting.combine import combine_repeats
 from detector.counting.interval import Estimate, estimate, insured
+from detector.counting.posterior import Joint
 from detector.counting.samples import Floats
 from detector.tally.calibration_file import Counter
 from detector.tally.sightings import FULLY_SEEN, Sighting, View
@@ -38,7 +39,9 @@ class Baseline:
         counts: n earlier counts within today's visible part.
         season: (n,) log seasonal factors relative to today.
         since: first of their dates; None without any.
-        seen, total: counts inside today's visible part, and in the whole, on the fully seen earlier dates.
+        seen, total: counts inside today's visible part, and in the whole, on the fully seen earlier dates; none where
+            either date has no georeference.
+        flags: what the reader must know of the comparison.
     """
 
     counts: Counts
@@ -46,11 +49,20 @@ class Baseline:
     since: date | None
     seen: Floats
     total: Floats
+    flags: tuple[str, ...] = ()
 
 
 @dataclass
 class Tally:
-    """Estimates of one group, each made once: equal sightings, equal counts, whatever else is in the run."""
+    """Estimates of one group, each made once: equal sightings, equal counts, whatever else is in the run.
+
+    Attributes:
+        group, classes: its name and members.
+        counter: how its detections become counts.
+        n_draws, seed: predictive draws.
+        repeat_rho: correlation of the errors of two scenes of the same cars.
+        on_rail: whether all its members stand on tracks.
+    """
 
     group: str
     classes: tuple[str, ...]
@@ -58,6 +70,7 @@ class Tally:
     n_draws: int
     seed: int
     repeat_rho: float
+    on_rail: bool
     _known: dict[tuple[str, date], Estimate] = field(default_factory=dict)
 
     def rng(self, sighting: Sighting, purpose: str = "") -> np.random.Generator:
@@ -83,8 +96,17 @@ class Tally:
     def _view(self, view: View, n_draws: int, rng: np.random.Generator) -> Estimate:
         """The count of one view; with the insurance factor where the view is outside of the calibration."""
         counter = self.counter
-        plain = estimate(counter.model, counter.inflation, view.sample(self.classes), n_draws, rng)
-        return insured(plain, rng) if view.outside(counter.domain) else plain
+        sample = view.sample(self.classes, counter.kin_classes)
+        plain = estimate(counter.model, counter.inflation, sample, n_draws, rng, joint=self._joint(view))
+        return insured(plain, self._shared("insured")) if view.outside(counter.domain) else plain
+
+    def _joint(self, view: View) -> Joint:
+        """What this count's errors share: the calibration's with all counts, the scene's with all groups in it."""
+        return Joint.draw(self.n_draws, self._shared("parameters"), self._shared(f"scene|{view.scene_id}"))
+
+    def _shared(self, what: str) -> np.random.Generator:
+        """Random numbers that depend on what is shared and on the seed alone."""
+        return np.random.default_rng([self.seed, zlib.crc32(what.encode())])
 
 
 def eye_counts(history: pd.DataFrame | None, eye_cv: float) -> dict[str, EyeCounts]:
@@ -119,34 +141,34 @@ def baseline(today: Sighting, earlier: list[Sighting], eye: EyeCounts, tally: Ta
 
     A date that shows only part of that footprint is censored from below. Where either date has no
     georeference the visible shares alone decide. A count by eye is of the railcars in the whole facility;
-    where today is partly seen it overstates the history: fewer surges, never more.
+    where today is partly seen it overstates the history: fewer surges, never more (`eye_counts_whole`).
 
     Args:
         today: the date that is judged.
         earlier: sightings of the same facility at earlier dates.
-        eye: counts by eye; a date that the run has too is taken from the run.
+        eye: counts by eye; a date on which the run saw all of today's footprint too is taken from the run.
         tally: estimates of the group.
     """
-    dates: list[date] = []
-    rows: list[tuple[float, float, float, bool]] = []
+    compared: dict[date, tuple[float, float, float, bool]] = {}
     seen, total = [], []
     for sighting in earlier:
         if sighting.date >= today.date:
             continue
-        found, share = _in_footprint(today, sighting, tally)
+        found, share, is_cut = _in_footprint(today, sighting, tally)
         if share < _SAYS_NOTHING:
             continue
-        dates.append(sighting.date)
-        rows.append((found.count, found.low[0.95], found.high[0.95], share < FULLY_SEEN))
-        if sighting.is_full:
+        compared[sighting.date] = (found.count, found.low[0.95], found.high[0.95], share < FULLY_SEEN)
+        if sighting.is_full and (is_cut or today.is_full):
             seen.append(found.count)
             total.append(tally.whole(sighting).count)
+    by_eye = 0
     if tally.group == EYE_GROUP:
-        known = {sighting.date for sighting in earlier}
         for i, day in enumerate(eye.dates):
-            if day < today.date and day not in known:
-                dates.append(day)
-                rows.append((eye.value[i], eye.low[i], eye.high[i], False))
+            is_bound = day in compared and compared[day][3]
+            if day < today.date and (day not in compared or is_bound):
+                compared[day] = (eye.value[i], eye.low[i], eye.high[i], False)
+                by_eye += 1
+    dates, rows = list(compared), list(compared.values())
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
     years = np.array([_decimal_year(day) for day in dates])
     return Baseline(
@@ -155,15 +177,16 @@ def baseline(today: Sighting, earlier: list[Sighting], eye: EyeCounts, tally: Ta
         since=min(dates) if dates else None,
         seen=np.array(seen, dtype=np.float64),
         total=np.array(total, dtype=np.float64),
+        flags=("eye_counts_whole",) if by_eye and not today.is_full else (),
     )
 
 
-def _in_footprint(today: Sighting, earlier: Sighting, tally: Tally) -> tuple[Estimate, float]:
-    """The earlier count within today's visible part, and the share of that part which was seen then."""
+def _in_footprint(today: Sighting, earlier: Sighting, tally: Tally) -> tuple[Estimate, float, bool]:
+    """The earlier count within today's visible part, the share of it that was seen then, and whether it was cut."""
     if today.is_full or today.visible.is_empty or earlier.visible.is_empty:
-        return tally.whole(earlier), min(1.0, earlier.observed / today.observed)
+        return tally.whole(earlier), min(1.0, earlier.observed / today.observed), False
     cut, share = earlier.within(today.visible)
-    return tally.cut(cut), share
+    return tally.cut(cut), share, True
 
 
 def _decimal_year(day: date) -> float:

@@ -38,10 +38,17 @@ class DomainFile(Settings):
 
 
 class GroupFile(Settings):
-    """One group's fitted parameters and nonconformity scores by facility."""
+    """One group's fitted parameters and nonconformity scores by facility.
+
+    Attributes:
+        kin_classes: classes of other groups whose detections it weighs too; `kin` are their coefficients.
+    """
 
     scaler: _ScalerFile
     truth: tuple[float, ...]
+    kin_classes: tuple[str, ...] = ()
+    kin: tuple[float, ...] | None = None
+    truth_sd: float = Field(0.0, ge=0)
     tau2: float = Field(ge=0)
     z_mean: float
     recall: tuple[float, ...]
@@ -52,6 +59,21 @@ class GroupFile(Settings):
     nonconformity: tuple[tuple[float, ...], ...]
     n_scenes: int = Field(ge=1)
     n_objects: int = Field(ge=0)
+
+
+class Measured(Settings):
+    """How the intervals fared at other facilities, with known truth: `benchmarks.bench_counting --record`.
+
+    Attributes:
+        n_dates, n_facilities: fully seen dates, and their facilities.
+        coverage: by level, the share of dates whose truth lay in the interval; of railcars.
+        by_stratum95: that of the 95 % intervals, by the true number.
+    """
+
+    n_dates: int
+    n_facilities: int
+    coverage: dict[str, float]
+    by_stratum95: dict[str, float]
 
 
 class CalibrationFile(Settings):
@@ -66,6 +88,7 @@ class CalibrationFile(Settings):
         synthetic: the scenes were rendered, not photographed.
         domain: what the scenes looked like.
         groups: by group name; groups with too few objects are absent.
+        measured: how the intervals fared elsewhere, where that was measured; counting does not look at it.
     """
 
     weights: str
@@ -77,6 +100,7 @@ class CalibrationFile(Settings):
     synthetic: bool = False
     domain: DomainFile
     groups: dict[str, GroupFile]
+    measured: Measured | None = None
 
     def counter(self, group: str) -> "Counter":
         """How to count a group, with flags where the calibration is not its own or guarantees little.
@@ -87,7 +111,7 @@ class CalibrationFile(Settings):
         domain = _domain(self.domain)
         if group in self.groups:
             own = _from_file(self.groups[group])
-            return Counter(own.model, own.inflation(), flags, domain)
+            return Counter(own.model, own.inflation(), flags, domain, self.groups[group].kin_classes)
         if _POOL in self.groups:
             pooled = _from_file(self.groups[_POOL])
             return Counter(pooled.model, pooled.inflation(), (f"calibration:{_POOL}", *flags), domain)
@@ -103,6 +127,7 @@ class Counter:
         inflation: factor by level.
         flags: what a reader of its counts must know.
         domain: what the calibration scenes looked like, where that is known.
+        kin_classes: classes of other groups that its detections are confused with, and that it therefore weighs too.
         is_measured: whether its errors were measured on these weights; if not, no interval is published.
     """
 
@@ -110,10 +135,11 @@ class Counter:
     inflation: dict[float, float]
     flags: tuple[str, ...] = ()
     domain: Domain | None = None
+    kin_classes: tuple[str, ...] = ()
     is_measured: bool = True
 
 
-def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFile:
+def to_file(calibration: Calibration, n_objects: int, n_scenes: int, kin_classes: tuple[str, ...] = ()) -> GroupFile:
     """A group's calibration as it is stored."""
     model, scaler = calibration.model, calibration.model.scaler
     return GroupFile(
@@ -123,6 +149,9 @@ def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFil
             scale=_nullable(scaler.scale),
         ),
         truth=tuple(model.truth.tolist()),
+        kin_classes=kin_classes if model.kin is not None else (),
+        kin=None if model.kin is None else tuple(model.kin.tolist()),
+        truth_sd=model.truth_sd,
         tau2=model.tau2,
         z_mean=model.z_mean,
         recall=tuple(model.recall.tolist()),
@@ -168,6 +197,8 @@ def _from_file(stored: GroupFile) -> Calibration:
         recall=np.array(stored.recall),
         recall_cov=np.array(stored.recall_cov),
         copula=stored.copula,
+        kin=None if stored.kin is None else np.array(stored.kin),
+        truth_sd=stored.truth_sd,
     )
     scores = np.array(stored.nonconformity, dtype=np.float64).reshape(-1, len(LEVELS))
     return Calibration(model, Nonconformity(stored.facility, scores))
@@ -228,6 +259,8 @@ def _check_shapes(path: Path, name: str, group: GroupFile) -> None:
         "recall_cov": (len(group.recall_cov), n + 3),
         "nonconformity": (len(group.nonconformity), len(group.facility)),
     }
+    if group.kin is not None:
+        lengths = {**lengths, "kin": (len(group.kin), 2)}
     wrong = [key for key, (found, needed) in lengths.items() if found != needed]
     if wrong or group.scaler.names != METADATA or group.levels != LEVELS:
         raise WeightsError(

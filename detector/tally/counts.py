@@ -1,7 +1,8 @@
 """From a run's detections to its counts table: intervals, partly seen dates, verdicts, and p_true."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,16 @@ import pandas as pd
 from detector.config import ClassTable, CountConfig
 from detector.counting.background import Counts, fit_background
 from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
+from detector.counting.inflation import LEVELS, quantiles
 from detector.counting.interval import Estimate
 from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
 from detector.tally.sightings import Sighting, View, find_sightings, find_views
+from detector.tally.strings import GROUP, Trains
+from detector.tally.totals import Key, interval_columns, sum_counts
 from detector.tally.verdicts import NOT_CALIBRATED, verdict_sentence
+from detector.tracks import Tracks, capacity
 
 COLUMNS = (
     "facility_id",
@@ -39,6 +44,11 @@ COLUMNS = (
     "seen_count",
     "seen_lo95",
     "seen_hi95",
+    "lo50",
+    "hi50",
+    "lo90",
+    "hi90",
+    "train_count",
     "verdict",
 )
 _MIN_TOTALS = 3  # fully seen dates needed to know a facility's usual total
@@ -55,11 +65,13 @@ class Counted:
             date), `p_rank`, `baseline_since` (first date compared), `seen_count`, `seen_lo95`, `seen_hi95`
             (in the visible part: what the verdict compares) and `verdict` (a sentence). `p_surge` is the
             probability that the date is a record. `count` is NaN where too little was seen for an estimate,
-            `hi95` and `hi80` where too little for a total; all ends where the errors were not measured.
+            upper ends where too little for a total; all ends where the errors were not measured.
+        totals: sums over groups and facilities (`detector.tally.totals.sum_counts`).
         detections: the run's detections with `p_true`.
     """
 
     counts: pd.DataFrame
+    totals: pd.DataFrame
     detections: pd.DataFrame
 
 
@@ -71,11 +83,13 @@ def count_run(
     history: pd.DataFrame | None,
     config: CountConfig,
     classes: ClassTable,
+    tracks: Tracks | None = None,
 ) -> Counted:
     """Count every group at every facility and date that was seen.
 
     Laws: the order of rows does not matter; the count of a fully seen date does not depend on other dates; a
-    date's verdict depends on earlier dates alone, but for the multiplicity control over the release.
+    date's verdict depends on earlier dates alone (its own included, at other facilities), but for the multiplicity
+    control over a release.
 
     Args:
         detections: detections.parquet, all above the score floor.
@@ -84,43 +98,53 @@ def count_run(
         history: counts by eye: facility_id, date, count, lo, hi.
         config: counting settings.
         classes: the class table.
+        tracks: track lines by facility, which cap what a hidden part can hold.
     """
     views = find_views(detections, scenes, classes.families["rail_vehicle"])
-    sightings = find_sightings(views, config.same_time_minutes)
+    sightings = find_sightings(views, config.same_time_minutes, tracks)
     eye = eye_counts(history, config.eye_cv)
-    rules = Rules(config.min_history, config.queue_p, config.queue_record, config.fdr)
+    rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
+    trains = Trains.of(detections, classes.families["rail_vehicle"], classes.groups[GROUP])
     rows: list[dict[str, object]] = []
+    whole: dict[Key, Estimate] = {}
     counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
     for group, members in classes.groups.items():
-        tally = Tally(group, members, counters[group], config.draws, config.seed, config.repeat_rho)
-        found, verdicts = [], []
+        on_rail = set(members) <= set(classes.families["rail_vehicle"])
+        tally = Tally(group, members, counters[group], config.draws, config.seed, config.repeat_rho, on_rail)
+        found: list[dict[str, Any]] = []
+        verdicts: list[Verdict] = []
         for facility_id in sorted(sightings):
             seen = sightings[facility_id]
             for i, sighting in enumerate(seen):
                 past = baseline(sighting, seen[:i], eye.get(facility_id, EyeCounts()), tally)
                 verdicts.append(_verdict(tally.whole(sighting), past))
-                found.append(_row(sighting, past, tally, config))
+                row = _row(sighting, past, tally, config)
+                if sighting.is_full:
+                    whole[facility_id, sighting.date, group] = tally.whole(sighting)
+                found.append(trains.check(sighting.views[0]).onto(row) if group == GROUP else row)
+        in_order = sorted(range(len(found)), key=lambda i: (found[i]["date"], found[i]["facility_id"]))
+        found, verdicts = [found[i] for i in in_order], [verdicts[i] for i in in_order]
         # One family of tests per group: each group is a question of its own.
         for row, verdict, word in zip(found, verdicts, decide(verdicts, rules), strict=True):
             judged = _verdict_columns(verdict, word, rules)
             rows.append({**row, **judged, **({} if tally.counter.is_measured else _NO_JUDGEMENT)})
-    counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row)} for row in rows], columns=list(COLUMNS))
+    counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row, rules)} for row in rows], columns=list(COLUMNS))
     counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
     probability = _p_true(len(detections), views, classes, counters)
-    return Counted(counts, detections.assign(p_true=probability))
+    flags = trains.flags(detections, (view for seen in views.values() for view in seen))
+    return Counted(counts, sum_counts(whole, counts, classes), detections.assign(p_true=probability, flags=flags))
 
 
 def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, object]:
     """The count's columns of one group at one sighting."""
     seen = tally.whole(sighting)
-    flags = [*sighting.flags, *tally.counter.flags]
+    flags = [*sighting.flags, *past.flags, *tally.counter.flags]
     outside = [name for view in sighting.views for name in view.outside(tally.counter.domain)]
     flags += [f"domain:{name}" for name in outside] + (["insured"] if outside else [])
-    published = {"count": seen.count, **{f"lo{k}": seen.low[k / 100] for k in (95, 80)}}
-    published |= {f"hi{k}": seen.high[k / 100] for k in (95, 80)}
+    published = {"count": seen.count, **interval_columns(seen.low, seen.high)}
     if not sighting.is_full:
-        published, flag = _partly_seen(sighting, past, tally, config)
-        flags += [flag] if flag else []
+        published, told = partly_seen(sighting, past, tally, config)
+        flags += told
         if sighting.visible.is_empty:
             flags.append("no_common_footprint")
     published |= {"seen_lo95": seen.low[0.95], "seen_hi95": seen.high[0.95]}
@@ -140,25 +164,37 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
     }
 
 
-def _partly_seen(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> tuple[dict[str, float], str]:
-    """Algorithm P: the published columns of a partly seen sighting, and its flag."""
+def partly_seen(
+    sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig
+) -> tuple[dict[str, float], list[str]]:
+    """Algorithm P: the published columns of a partly seen sighting, and its flags."""
     seen, nan = tally.whole(sighting), float("nan")
     share = visible_share(past.seen, past.total, sighting.observed)
     kind = publishable(share.mean, config.total_from, config.point_from)
     if kind == "at_least":
-        low = {"lo95": seen.low[0.95], "lo80": seen.low[0.8]}
-        return {"count": nan, **low, "hi95": nan, "hi80": nan}, "at_least"
+        return {"count": nan, **interval_columns(seen.low, dict.fromkeys(LEVELS, nan))}, ["at_least"]
     rng = tally.rng(sighting, "hidden")
     shares = share.draws(seen.draws.size, rng)
     usual = _usual(past)
-    hidden = hidden_draws(seen.draws, shares, usual, rng)
-    published = {"count": float(np.median(seen.draws + hidden).round()) if kind == "total" else nan}
-    for level, name in ((0.95, "95"), (0.8, "80")):
-        total = seen.inflated(level) + hidden
-        low_end, high_end = np.quantile(total, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
-        published[f"lo{name}"] = min(float(low_end), published["count"]) if kind == "total" else float(low_end)
-        published[f"hi{name}"] = max(float(high_end), float(low_end) + 1, np.nan_to_num(published["count"]))
-    return published, "" if kind == "total" else "no_estimate"
+    cap = _most_hidden(sighting, tally, config)
+    hidden = hidden_draws(seen.draws, shares, usual, rng, cap)
+    count = float(np.median(seen.draws + hidden).round())
+    low, high = {}, {}
+    inner_low, inner_high = count, count
+    for level in LEVELS:
+        _, start, end = quantiles(seen.inflated(level) + hidden, level)
+        inner_low, inner_high = min(inner_low, start), max(inner_high, end, inner_low + 1)
+        low[level], high[level] = inner_low, inner_high
+    published = {"count": count if kind == "total" else nan, **interval_columns(low, high)}
+    flags = ["track_cap"] if (hidden == cap).any() else []
+    return published, flags if kind == "total" else ["no_estimate", *flags]
+
+
+def _most_hidden(sighting: Sighting, tally: Tally, config: CountConfig) -> float:
+    """The most vehicles that stand on the hidden tracks; infinite where they are not known, or off rail."""
+    if sighting.hidden_tracks is None or not tally.on_rail:
+        return float("inf")
+    return float(capacity(sighting.hidden_tracks, config.car_pitch_m))
 
 
 def _usual(past: Baseline) -> Usual | None:
@@ -210,8 +246,8 @@ def _p_true(
             for group, members in owned.items():
                 chosen = np.isin(view.class_name, members)
                 if chosen.any():
-                    # Metadata of the whole group, since its density is what the model was fitted on.
-                    out[view.row[chosen]] = counters[group].model.p_true(view.sample(classes.groups[group]))[
-                        chosen[np.isin(view.class_name, sorted(classes.groups[group]))]
-                    ]
+                    # The whole group's sample, since its density is what the model was fitted on.
+                    sample = view.sample(classes.groups[group], counters[group].kin_classes)
+                    used = np.isin(view.class_name, [*classes.groups[group], *counters[group].kin_classes])
+                    out[view.row[chosen]] = counters[group].model.p_true(sample)[chosen[used]]
     return out

@@ -10,6 +10,10 @@ import pandas as pd
 from detector.csvfile import csv_rows
 from detector.errors import UsageError
 from detector.facilities import Facility
+from detector.tally.baseline import eye_counts
+
+HISTORY = "history.csv"
+"""In the RUN folder: the counts by eye that were compared with."""
 
 COLUMNS = ("facility_id", "date", "count", "lo", "hi")
 CURE = "Give a UTF-8 CSV with the columns facility_id,date,count and, if known, lo,hi."
@@ -45,6 +49,16 @@ def load_history(path: Path, facilities: Sequence[Facility]) -> pd.DataFrame:
     )
     table["date"] = pd.to_datetime(table["date"])
     return table.sort_values(["facility_id", "date"], ignore_index=True)
+
+
+def as_used(history: pd.DataFrame, eye_cv: float) -> pd.DataFrame:
+    """A history with the bounds that counting uses, those not given filled in from `eye_cv`; columns as `COLUMNS`."""
+    rows = [
+        (facility_id, *values)
+        for facility_id, eye in eye_counts(history, eye_cv).items()
+        for values in zip(eye.dates, eye.value, eye.low, eye.high, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:

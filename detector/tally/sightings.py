@@ -16,9 +16,11 @@ from detector.counting.domain import PICTURE, Domain, object_values
 from detector.counting.samples import Bools, Floats, Sample, density
 from detector.errors import UsageError
 from detector.pixels.georef import GEOD
+from detector.tracks import Tracks
 
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
+_SAME_BOX = 0.5  # of the smaller one's area: as where tiles are merged
 _METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
 
 
@@ -34,7 +36,8 @@ class View:
         area_ha: visible area, NaN where unknown.
         scene_metadata: (4,) gsd_m, sharpness, contrast, sun_elevation_deg, NaN where unknown.
         looks: (V, K) what the domain check looks at, a row per scene of the mosaic.
-        cloud_cover: of the scene, 0 where unknown.
+        cloud_cover: of the scene, 0 where unknown, and where a mask leaves its clouds out.
+        outlines: (T,) boxes of all detections of the table, EPSG:4326.
         row: (D,) positions of the detections in their table.
         lonlat: (D, 2) their centres, NaN without georeference.
         score: (D,) their scores.
@@ -50,16 +53,19 @@ class View:
     scene_metadata: Floats
     looks: Floats
     cloud_cover: float
+    outlines: npt.NDArray[np.object_]
     row: npt.NDArray[np.intp]
     lonlat: Floats
     score: Floats
     class_name: npt.NDArray[np.str_]
     detected: Bools
 
-    def sample(self, classes: Collection[str]) -> Sample:
-        """The detections of these classes, as counting takes them."""
-        scores = self.score[np.isin(self.class_name, sorted(classes))]
-        return Sample(scores, np.r_[self.scene_metadata, density(scores, self.area_ha)])
+    def sample(self, classes: Collection[str], kin_classes: Collection[str] = ()) -> Sample:
+        """The detections of these classes and of those they are confused with, as counting takes them."""
+        is_own, is_kin = (np.isin(self.class_name, sorted(names)) for names in (classes, kin_classes))
+        used = is_own | is_kin
+        metadata = np.r_[self.scene_metadata, density(self.score[is_own], self.area_ha)]
+        return Sample(self.score[used], metadata, is_kin[used])
 
     def outside(self, domain: Domain | None) -> tuple[str, ...]:
         """In what a scene of the view is unlike those of the calibration; nothing where that is not known."""
@@ -92,9 +98,13 @@ class View:
         )
 
     def joined(self, other: "View") -> "View":
-        """A mosaic: this view, and of the other what lies outside of this one's visible part."""
+        """A mosaic: this view, and of the other what lies outside of this one's visible part.
+
+        What stands on the seam may be boxed in both, whole and cut, with a centre on either side: it counts once.
+        """
         outside = ~np.asarray(shapely.contains_xy(self.visible, other.lonlat), dtype=bool)
         extra = other._select(outside)
+        extra = extra._select(~_boxed_in(extra.outlines[extra.row], self.outlines[self.row]))
         visible = shapely.union(self.visible, other.visible)
         growth = float(shapely.area(visible) / shapely.area(self.visible))
         return replace(
@@ -121,6 +131,7 @@ class Sighting:
         views: the best view first; more than one where scenes minutes apart show the same area.
         n_scenes: scenes used.
         flags: what the reader must know of this date.
+        hidden_tracks: the facility's track lines outside of the visible part; None where that is not known.
     """
 
     facility_id: str
@@ -128,6 +139,7 @@ class Sighting:
     views: tuple[View, ...]
     n_scenes: int
     flags: tuple[str, ...]
+    hidden_tracks: BaseGeometry | None = None
 
     @property
     def observed(self) -> float:
@@ -170,7 +182,8 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
     places: dict[tuple[str, str], list[int]] = {}
     for position, key in enumerate(keys):
         places.setdefault(key, []).append(position)
-    lonlat = _centres(detections)
+    outlines = _outlines(detections)
+    lonlat = _centres(outlines)
     score = detections["score"].to_numpy(dtype=np.float64)
     class_name = detections["class"].to_numpy(dtype=str)
     detected = detections["detected"].to_numpy(dtype=bool)
@@ -193,7 +206,8 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
                 area_ha=area_ha,
                 scene_metadata=scene_metadata(record),
                 looks=np.r_[picture_values(record), found][None],
-                cloud_cover=_number(record.get("cloud_cover"), 0.0),
+                cloud_cover=0.0 if record.get("cloud_mask") else _number(record.get("cloud_cover"), 0.0),
+                outlines=outlines,
                 row=row,
                 lonlat=lonlat[row],
                 score=score[row],
@@ -229,15 +243,32 @@ def visible_ha(record: Mapping[Hashable, Any]) -> float:
     return pixels * float(record["gsd_m"]) ** 2 / 1e4
 
 
-def find_sightings(views: Mapping[str, list[View]], same_time_minutes: float) -> dict[str, list[Sighting]]:
-    """Sightings of each facility in order of date."""
+def find_sightings(
+    views: Mapping[str, list[View]], same_time_minutes: float, tracks: Tracks | None = None
+) -> dict[str, list[Sighting]]:
+    """Sightings of each facility in order of date.
+
+    Args:
+        views: by facility.
+        same_time_minutes: scenes closer in time than this saw the same cars.
+        tracks: by facility, where they are known.
+    """
     found: dict[str, list[Sighting]] = {}
     for facility_id, seen in views.items():
         by_date: dict[date, list[View]] = {}
         for view in seen:
             by_date.setdefault(view.acquired.date(), []).append(view)
-        found[facility_id] = [_sighting(facility_id, day, by_date[day], same_time_minutes) for day in sorted(by_date)]
+        lines = (tracks or {}).get(facility_id)
+        found[facility_id] = [
+            _with_tracks(_sighting(facility_id, day, by_date[day], same_time_minutes), lines) for day in sorted(by_date)
+        ]
     return found
+
+
+def _with_tracks(sighting: Sighting, lines: BaseGeometry | None) -> Sighting:
+    if lines is None or sighting.visible.is_empty:
+        return sighting
+    return replace(sighting, hidden_tracks=lines.difference(sighting.visible))
 
 
 def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes: float) -> Sighting:
@@ -274,11 +305,23 @@ def _mosaic(views: list[View]) -> tuple[View, ...]:
     return (mosaic,)
 
 
-def _centres(detections: pd.DataFrame) -> Floats:
-    if "geometry" not in detections or len(detections) == 0:
-        return np.full((len(detections), 2), np.nan)
-    geometry = np.asarray(detections["geometry"], dtype=object)
-    centre = shapely.centroid(geometry)
+def _outlines(detections: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """(T,) boxes, None without georeference."""
+    if "geometry" not in detections:
+        return np.full(len(detections), None, dtype=object)
+    return np.asarray(detections["geometry"], dtype=object)
+
+
+def _boxed_in(boxes: npt.NDArray[np.object_], others: npt.NDArray[np.object_]) -> Bools:
+    """(N,) whether a box shares half of itself, or of the other, with one of the others."""
+    mine, theirs = shapely.STRtree(others).query(boxes, predicate="intersects")
+    least = np.minimum(shapely.area(boxes[mine]), shapely.area(others[theirs]))
+    shared = shapely.area(shapely.intersection(boxes[mine], others[theirs])) >= _SAME_BOX * least
+    return np.isin(np.arange(len(boxes)), mine[shared])
+
+
+def _centres(outlines: npt.NDArray[np.object_]) -> Floats:
+    centre = shapely.centroid(outlines)
     return np.column_stack([shapely.get_x(centre), shapely.get_y(centre)]).astype(np.float64)
 
 

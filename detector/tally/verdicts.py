@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from detector.counting.surge import ELEVATED, SURGE, TOO_FEW
+from detector.counting.surge import ELEVATED, SURGE, TOO_FEW, Rules
 
-_UNITS = {
+UNITS = {
     "railcar": ("railcar", "railcars"),
     "locomotive": ("locomotive", "locomotives"),
     "container": ("container", "containers"),
@@ -18,23 +18,37 @@ _FULLY_SEEN = 0.98
 _SAYABLE = 0.001
 
 
-def verdict_sentence(row: Mapping[str, object]) -> str:
-    """The sentence of one row of the counts table.
+def verdict_sentence(row: Mapping[str, object], rules: Rules) -> str:
+    """The sentence of one row of the counts table, judged by these rules.
 
     For example: "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since
-    2018 was 20; probability that this is a new record > 0.999".
+    2018 was 20; a surge, confirmed against all dates of this run (Benjamini-Hochberg, 5 %); probability that this is
+    a new record > 0.999".
     """
-    return "; ".join([_count(row), *_comparison(row)])
+    return "; ".join([_count(row), *_comparison(row, rules)])
+
+
+def control_words(rules: Rules) -> str:
+    """What a surge was held against, and how."""
+    if rules.control == "stream":
+        return f"against all dates up to then (LORD++, {100 * rules.lord_alpha:g} %)"
+    return f"against all dates of this run (Benjamini-Hochberg, {100 * rules.fdr:g} %)"
 
 
 def probability(value: float) -> str:
-    """`= 0.37`, or `> 0.999` and `< 0.001` beyond what three decimals can say."""
+    """`0.37`, or `> 0.999` and `< 0.001` beyond what three decimals can say."""
     if value > 1 - _SAYABLE:
         return "> 0.999"
     if value < _SAYABLE:
         return "< 0.001"
     is_extreme = min(value, 1 - value) < 10 * _SAYABLE
-    return f"= {value:.3f}" if is_extreme else f"= {value:.2f}"
+    return f"{value:.3f}" if is_extreme else f"{value:.2f}"
+
+
+def _relation(value: float) -> str:
+    """`= 0.37`, or `> 0.999`."""
+    text = probability(value)
+    return text if text[0] in "<>" else f"= {text}"
 
 
 def long_date(day: object) -> str:
@@ -60,7 +74,7 @@ def _count(row: Mapping[str, object]) -> str:
     return f"{_amount(count, group)}, 95 % interval {interval}, on {when}{seen}"
 
 
-def _comparison(row: Mapping[str, object]) -> list[str]:
+def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
     n, highest, since = (
         _value(row, "baseline_n") or 0.0,
         _value(row, "baseline_max"),
@@ -77,10 +91,15 @@ def _comparison(row: Mapping[str, object]) -> list[str]:
         return [f"{part}the most seen in {images} was {highest:.0f}", "no verdict"] if n else ["no verdict"]
     if surge in {SURGE, ELEVATED}:
         text = [f"{part}the most seen in {images} was {most}"]
+        if surge == SURGE:
+            text.append(f"a surge, confirmed {control_words(rules)}")
         if record is not None:
-            text.append(f"probability that this is a new record {probability(record)}")
+            text.append(f"probability that this is a new record {_relation(record)}")
         if surge == ELEVATED and usual is not None:
-            text.append(f"unusually high (probability on a usual date {probability(usual)}), but no established surge")
+            is_record = record is not None and record >= rules.queue_record
+            doubt = f"not confirmed {control_words(rules)}" if is_record else "it may be no record"
+            high = f"unusually high (probability on a usual date {_relation(usual)})"
+            text.append(f"{high}, but no established surge: {doubt}")
         return text
     return [f"{part}within the usual range of {images}, at most {most}"]
 
@@ -91,7 +110,7 @@ def _amount(number: float | None, group: str) -> str:
 
 
 def _units(group: str, number: int) -> str:
-    one, many = _UNITS.get(group, (group, group))
+    one, many = UNITS.get(group, (group, group))
     return one if number == 1 else many
 
 

@@ -5,6 +5,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 
@@ -109,6 +110,32 @@ def test_labels_are_those_of_the_simulation(folder: Path, yards: Tables) -> None
     assert sum(s.is_true.sum() for s in scenes) <= sum(s.n_true for s in scenes)
     assert np.mean([s.sample.scores[s.is_true].mean() for s in scenes if s.is_true.any()]) > 0.7
     assert len({s.facility for s in scenes}) == 12
+
+
+def test_detections_of_a_confused_class_take_part(folder: Path) -> None:
+    path, table = folder / "run" / "detections.parquet", class_table()
+    detections = gpd.read_parquet(path)
+    renamed = detections.assign(**{"class": np.where(np.arange(len(detections)) % 4 == 0, "locomotive", "railcar")})
+    plain = labelled_scenes(read_places(folder / "run", folder / "truth", table.names), ("railcar",), table)
+    renamed.to_parquet(path)
+    places = read_places(folder / "run", folder / "truth", table.names)
+    detections.to_parquet(path)
+    own_only, scenes = (labelled_scenes(places, ("railcar",), table, kin) for kin in ((), ("locomotive",)))
+    found, lost = (sum(s.is_true.sum() for s in each) for each in (scenes, own_only))
+    assert found == sum(s.is_true.sum() for s in plain) > lost
+    n_kin = sum(s.sample.is_kin.sum() for s in scenes)
+    assert n_kin == sum(s.sample.scores.size for s in scenes) - sum(s.sample.scores.size for s in own_only) > 0
+    # Density stays that of the group's own detections.
+    for one, other in zip(scenes, own_only, strict=True):
+        assert one.sample.metadata[4] == other.sample.metadata[4]
+
+
+def test_what_may_be_confused_shares_a_family() -> None:
+    table = class_table()
+    assert set(table.kin("railcar")) == {"locomotive"}
+    assert set(table.kin("locomotive")) == {"railcar", "tarped_railcar"}
+    assert table.kin("container") == ()
+    assert set(table.kin("tarped")) == {"railcar", "locomotive", "container"}
 
 
 def test_runs_of_other_weights_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

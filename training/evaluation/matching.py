@@ -145,9 +145,19 @@ class Labels:
     n_true: int
 
 
-def label(found: Found, truth: Truth, matched: Index, classes: tuple[str, ...]) -> Labels:
-    """Labels of a group: a detection is true where the object it was matched to is of the group too."""
-    row = np.flatnonzero(np.isin(found.class_name, classes) & (matched != IGNORED))
+def label(
+    found: Found, truth: Truth, matched: Index, classes: tuple[str, ...], kin_classes: tuple[str, ...] = ()
+) -> Labels:
+    """Labels of a group: a detection is true where the object it was matched to is of the group too.
+
+    Args:
+        found: detections of a place.
+        truth: its true objects.
+        matched: (D,) as `match` gives it.
+        classes: of the group.
+        kin_classes: further classes whose detections take part.
+    """
+    row = np.flatnonzero(np.isin(found.class_name, (*classes, *kin_classes)) & (matched != IGNORED))
     in_group = of_group(truth, classes)
     target = matched[row]
     is_true = np.zeros(row.size, dtype=bool)

@@ -1,13 +1,17 @@
 """A verdict in words."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
+from detector.counting.surge import Rules
 from detector.tally.verdicts import probability, verdict_sentence
 
 NAN = float("nan")
+RULES = Rules()
+STREAM = replace(RULES, control="stream")
 SURGE: dict[str, Any] = {
     "group": "railcar",
     "date": date(2023, 10, 5),
@@ -24,18 +28,26 @@ SURGE: dict[str, Any] = {
 }
 
 
-def test_a_surge() -> None:
-    assert verdict_sentence(SURGE) == (
-        "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since 2018 "
-        "was 20; probability that this is a new record > 0.999"
+def test_a_surge_names_the_control_that_agreed() -> None:
+    sentence = (
+        "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since 2018 was 20; "
+        "a surge, confirmed against {}; probability that this is a new record > 0.999"
     )
+    assert verdict_sentence(SURGE, RULES) == sentence.format("all dates of this run (Benjamini-Hochberg, 5 %)")
+    assert verdict_sentence(SURGE, STREAM) == sentence.format("all dates up to then (LORD++, 2 %)")
 
 
-def test_elevated() -> None:
-    text = verdict_sentence({**SURGE, "surge": "elevated", "p_surge": 0.97, "p_usual": 0.004})
-    assert text.endswith(
-        "new record = 0.97; unusually high (probability on a usual date = 0.004), but no established surge"
+def test_elevated_says_what_is_missing() -> None:
+    elevated = {**SURGE, "surge": "elevated", "p_surge": 0.97, "p_usual": 0.004}
+    high = "; unusually high (probability on a usual date = 0.004), but no established surge: "
+    assert verdict_sentence(elevated, RULES).endswith(
+        f"new record = 0.97{high}not confirmed against all dates of this run (Benjamini-Hochberg, 5 %)"
     )
+    assert verdict_sentence(elevated, STREAM).endswith(
+        f"{high}not confirmed against all dates up to then (LORD++, 2 %)"
+    )
+    doubtful = {**elevated, "p_surge": 0.6}
+    assert verdict_sentence(doubtful, RULES).endswith(f"new record = 0.60{high}it may be no record")
 
 
 def test_usual_in_the_singular() -> None:
@@ -47,7 +59,7 @@ def test_usual_in_the_singular() -> None:
         "hi95": 2.0,
         "surge": "within usual range",
     }
-    assert verdict_sentence(row) == (
+    assert verdict_sentence(row, RULES) == (
         "1 locomotive, 95 % interval 1-2, on 5 October 2023; "
         "within the usual range of the 41 images since 2018, at most 20"
     )
@@ -57,17 +69,17 @@ def test_usual_in_the_singular() -> None:
 def test_too_few_dates(n: int, words: str) -> None:
     row = {**SURGE, "surge": "too few dates", "baseline_n": n, "baseline_max": NAN, "baseline_since": None}
     row |= {"p_surge": NAN, "p_usual": NAN}
-    assert words in verdict_sentence(row)
-    assert verdict_sentence(row).endswith("too few for a verdict")
+    assert words in verdict_sentence(row, RULES)
+    assert verdict_sentence(row, RULES).endswith("too few for a verdict")
 
 
 def test_partly_seen() -> None:
     least = {**SURGE, "count": NAN, "hi95": NAN, "lo95": 31.0, "observed_fraction": 0.42}
-    assert verdict_sentence(least).startswith(
+    assert verdict_sentence(least, RULES).startswith(
         "at least 31 railcars on 5 October 2023; 42 % of the facility was seen; in the part seen, the most"
     )
     interval = {**SURGE, "count": NAN, "observed_fraction": 0.6}
-    assert verdict_sentence(interval).startswith(
+    assert verdict_sentence(interval, RULES).startswith(
         "70-77 railcars (95 % interval) on 5 October 2023; 60 % of the facility was seen"
     )
 
@@ -76,8 +88,8 @@ def test_probabilities_claim_no_more_than_they_can() -> None:
     assert [probability(p) for p in (1.0, 0.9991, 0.995, 0.5, 0.004, 1e-9)] == [
         "> 0.999",
         "> 0.999",
-        "= 0.995",
-        "= 0.50",
-        "= 0.004",
+        "0.995",
+        "0.50",
+        "0.004",
         "< 0.001",
     ]

@@ -1,0 +1,100 @@
+"""Sums over groups and facilities by date, from joint draws of the counts that are summed."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from detector.config import ClassTable
+from detector.counting.inflation import LEVELS
+from detector.counting.interval import Estimate
+from detector.counting.total import total
+
+ALL = "all"
+RAIL_VEHICLE = "rail_vehicle"
+TOTALS_COLUMNS = (
+    "date",
+    "scope",
+    "group",
+    "count",
+    *(f"{end}{round(100 * level)}" for level in (0.95, 0.8, 0.5, 0.9) for end in ("lo", "hi")),
+    "n_facilities",
+    "flags",
+)
+_OF_THE_COUNTER = ("no_calibration", "no_facility_guarantee")
+
+Key = tuple[str, date, str]
+
+
+def interval_columns(low: Mapping[float, float], high: Mapping[float, float]) -> dict[str, float]:
+    """`lo95`, `hi95` and so on for the levels given."""
+    ends = {f"lo{round(100 * level)}": low[level] for level in LEVELS}
+    return ends | {f"hi{round(100 * level)}": high[level] for level in LEVELS}
+
+
+def sum_counts(estimates: Mapping[Key, Estimate], counts: pd.DataFrame, classes: ClassTable) -> pd.DataFrame:
+    """The sums that are published, a row per date, scope and group.
+
+    Scope is a facility (its rail vehicles: railcars and locomotives) or `all`: over the facilities that were fully
+    seen on the date, each group and the rail vehicles. Facilities seen in part are in no sum; `left_out:N` says how
+    many there were.
+
+    Law: the order of facilities does not matter.
+
+    Args:
+        estimates: by facility, date and group; of the fully seen dates, drawn jointly.
+        counts: the counts table: what is published, and the flags of its rows.
+        classes: the class table.
+    """
+    flags = {
+        (str(row["facility_id"]), row["date"], str(row["group"])): str(row["flags"]).split(";")
+        for row in counts.to_dict("records")
+    }
+    vehicles = _vehicle_groups(classes)
+    rows: list[dict[str, Any]] = []
+    for day in sorted({day for _, day, _ in flags}):
+        seen = sorted({facility for facility, when, _ in flags if when == day})
+        full = [facility for facility in seen if (facility, day, vehicles[0]) in estimates]
+        for facility in full:
+            keys = [(facility, day, group) for group in vehicles]
+            told = dict.fromkeys(flag for key in keys for flag in flags[key] if flag)
+            name = {"date": day, "scope": facility, "group": RAIL_VEHICLE}
+            rows.append({**name, **_sum(keys, estimates, told)})
+        if full:
+            for summed, groups in {**{group: (group,) for group in classes.groups}, RAIL_VEHICLE: vehicles}.items():
+                keys = [(facility, day, group) for facility in full for group in groups]
+                told = dict.fromkeys(_told(keys, flags, len(seen) - len(full)))
+                rows.append({"date": day, "scope": ALL, "group": summed, **_sum(keys, estimates, told)})
+    return pd.DataFrame(rows, columns=list(TOTALS_COLUMNS))
+
+
+def _sum(keys: list[Key], estimates: Mapping[Key, Estimate], flags: Iterable[str]) -> dict[str, Any]:
+    """The columns of one sum that tell what it is."""
+    found = total([estimates[key] for key in keys])
+    ends = interval_columns(found.low, found.high)
+    if "no_calibration" in flags:
+        ends = dict.fromkeys(ends, float("nan"))
+    n_facilities = len({facility for facility, _, _ in keys})
+    return {"count": found.count, **ends, "n_facilities": n_facilities, "flags": ";".join(flags)}
+
+
+def _told(keys: list[Key], flags: Mapping[Key, list[str]], n_left_out: int) -> Iterable[str]:
+    """What touches a sum over facilities."""
+    if n_left_out:
+        yield f"left_out:{n_left_out}"
+    if n_insured := len({facility for facility, day, group in keys if "insured" in flags[facility, day, group]}):
+        yield f"insured:{n_insured}"
+    for flag in (flag for key in keys for flag in flags[key]):
+        if flag in _OF_THE_COUNTER or flag.startswith("calibration:"):
+            yield flag
+
+
+def _vehicle_groups(classes: ClassTable) -> tuple[str, ...]:
+    """Groups that together are the rail vehicles, none counted twice."""
+    left, found = set(classes.families[RAIL_VEHICLE]), []
+    for group, members in classes.groups.items():
+        if set(members) <= left:
+            left -= set(members)
+            found.append(group)
+    return tuple(found)

@@ -1,0 +1,90 @@
+"""Counting a stored run: what it keeps, and tables that a spreadsheet and the report can read."""
+
+import csv
+import json
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.config import count_config
+from detector.detection.rows import empty_detections
+from detector.report import report
+from detector.run import count_step
+from detector.tally.calibration_file import CalibrationFile, save_calibration
+from tests.simulated_run import SHA, join, outline, yard_run
+from tests.simulation import World
+
+FEW_DRAWS = count_config().model_copy(update={"draws": 200})
+START = date(2021, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, calibration_file: CalibrationFile) -> Path:
+    """Two yards on the same twelve dates, with a calibration and six counts by eye."""
+    folder = tmp_path_factory.mktemp("recount")
+    rng = np.random.default_rng(4)
+    numbers = {START + timedelta(days=30 * i): int(rng.integers(2, 12)) for i in range(12)}
+    world = World(facility_sd=0.05, scene_sd=0.1, string_sd=0.1)
+    tables = join([yard_run(numbers, rng, facility_id=name, world=world) for name in ("north", "süd, 2")])
+    tables.write(folder / "run", folder / "truth")
+    missing = {name: "" if name == "flags" else np.nan for name in set(empty_detections()) - set(tables.detections)}
+    detections = tables.detections.assign(**missing)
+    detections["corners_px"] = [[0.0] * 8] * len(detections)
+    detections.to_parquet(folder / "run" / "detections.parquet")
+    save_calibration(calibration_file.model_copy(update={"weights_sha256": SHA}), folder / "w.calibration.json")
+    record = {"weights": {"path": str(folder / "w.json"), "sha256": SHA}, "config": {}}
+    (folder / "run" / "run.json").write_text(json.dumps(record))
+    yards = gpd.GeoDataFrame({"facility_id": ["north", "süd, 2"]}, geometry=[outline()] * 2, crs="EPSG:4326")
+    yards.to_file(folder / "run" / "facilities.geojson", driver="GeoJSON")
+    by_eye = folder / "by_eye.csv"
+    rows = [f'"süd, 2",{START - timedelta(days=40 * i)},{5 + i},,' for i in range(1, 5)]
+    rows += [f"north,{START},4,3,6", f"north,{START - timedelta(days=99)},5,,"]
+    by_eye.write_text("\n".join(["facility_id,date,count,lo,hi", *rows]))
+    count_step(folder / "run", FEW_DRAWS, by_eye)
+    return folder / "run"
+
+
+def railcars(run: Path) -> pd.DataFrame:
+    counts = pd.read_parquet(run / "counts.parquet")
+    return counts[counts["group"] == "railcar"]
+
+
+def test_counts_by_eye_are_kept_as_given_and_found_again(run: Path) -> None:
+    kept = (run / "history.csv").read_text().splitlines()
+    assert kept[0] == "facility_id,date,count,lo,hi" and f"north,{START},4,3,6" in kept
+    assert f"north,{START - timedelta(days=99)},5,," in kept and len(kept) == 7
+    first = railcars(run)
+    count_step(run, FEW_DRAWS)
+    assert railcars(run).equals(first)
+    assert json.loads((run / "run.json").read_text())["history"]["path"].endswith("history.csv")
+    assert set(first.groupby("facility_id")["baseline_n"].max()) == {12, 15}
+
+
+@pytest.mark.parametrize("name", ["counts", "totals"])
+def test_tables_open_in_a_spreadsheet(run: Path, name: str) -> None:
+    table = pd.read_parquet(run / f"{name}.parquet")
+    with (run / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table) and list(rows[0]) == list(table.columns)
+    texts = {"facility_id", "scope", "group", "flags", "surge", "verdict"}
+    dates = {"date", "baseline_since"}
+    for row, (_, stored) in zip(rows, table.iterrows(), strict=True):
+        for column, text in row.items():
+            if column in dates:
+                assert re.fullmatch(r"\d{4}-\d\d-\d\d|", text)
+            elif column in texts:
+                assert text == stored[column] and "\n" not in text
+            else:
+                assert (text == "") == bool(pd.isna(stored[column]))
+                assert text == "" or float(text) == pytest.approx(float(stored[column]), rel=1e-5)
+
+
+def test_report_of_a_counted_run_has_sums_and_counts_by_eye(run: Path) -> None:
+    html = report(run).read_text(encoding="utf-8")
+    assert "All facilities together" in html and "counted by eye" in html
+    assert html.count('class="eye"') >= 4  # both facilities, for a desk and for a phone
