@@ -16,14 +16,11 @@ from detector.errors import RailcarsError
 from detector.pixels.georef import lonlat_to_scene_px
 from detector.report import chips, framing
 from detector.report.chips import Picture
-from detector.report.evidence import CountRow, Evidence, headline_row, rows_of
+from detector.report.evidence import Evidence
 from detector.report.framing import Role, Shot
+from detector.report.rows import CountRow, headline_row
 from detector.scene import Scene
 from detector.scenes import find_scenes
-
-MOST_FACILITIES = 40
-"""Facilities that get pictures, surges first: a page of a few megabytes has no room for more."""
-
 
 ANY_GSD_M = (0.01, 100.0)
 RECENT = 3
@@ -52,16 +49,17 @@ class _Wish:
         return Picture(shot, note=note)
 
 
-def album(evidence: Evidence, room_bytes: float) -> dict[str, tuple[Picture, ...]]:
-    """Pictures by facility: overview and zooms of the judged date, the earlier maximum, the last few dates.
+def album(evidence: Evidence, facility_ids: Sequence[str], room_bytes: float) -> dict[str, tuple[Picture, ...]]:
+    """Pictures of these facilities: overview and zooms of the judged date, the earlier maximum, the last few dates.
 
     A scene whose file is gone, changed or unreadable gives a picture without image, whose note says so.
 
     Args:
         evidence: the RUN folder.
+        facility_ids: the facilities.
         room_bytes: bytes of the page that all encoded images together may take.
     """
-    wishes = _wishes(evidence)
+    wishes = _wishes(evidence, facility_ids)
     scenes, notes = open_scenes(evidence.provenance, {wish.scene_id: wish.row for wish in wishes})
     boxes = evidence.detections(sorted(scenes))
     whole = _wholes(wishes)
@@ -106,19 +104,14 @@ def _take(sitting: _Sitting, shot: Shot, max_bytes: float) -> Picture:
         return Picture(shot, note=f"the picture could not be read ({error})")
 
 
-def _wishes(evidence: Evidence) -> list[_Wish]:
-    judged = {i: rows_of(evidence.counts, i, "railcar") for i in evidence.facility_ids()}
-    order = sorted(
-        (i for i, rows in judged.items() if rows),
-        key=lambda i: (headline_row(judged[i]).surge != "yes", headline_row(judged[i]).surge != "elevated"),
-    )
-    found = []
-    for facility_id in order[:MOST_FACILITIES]:
-        for date, role in _chosen_dates(judged[facility_id]):
-            row = _best_scene(evidence.scenes, facility_id, date)
-            if row is not None:
-                found.append(_Wish(facility_id, role, row))
-    return found
+def _wishes(evidence: Evidence, facility_ids: Sequence[str]) -> list[_Wish]:
+    best = _best_scenes(evidence.scenes, facility_ids)
+    return [
+        _Wish(facility_id, role, best[facility_id, date])
+        for facility_id in facility_ids
+        for date, role in _chosen_dates(evidence.counts[facility_id, "railcar"])
+        if (facility_id, date) in best
+    ]
 
 
 def open_scenes(
@@ -196,13 +189,13 @@ def _chosen_dates(rows: Sequence[CountRow]) -> list[tuple[dt.date, Role]]:
     return sorted(chosen.items(), key=lambda item: (order[item[1]], -item[0].toordinal()))
 
 
-def _best_scene(scenes: pd.DataFrame, facility_id: str, date: dt.date) -> Mapping[Any, Any] | None:
-    """The row that shows most of the facility on that date, the finest one among equals."""
+def _best_scenes(scenes: pd.DataFrame, facility_ids: Sequence[str]) -> dict[tuple[str, dt.date], Mapping[Any, Any]]:
+    """By facility and date the row that shows most of it, the finest one among equals."""
     if scenes.empty:
-        return None
-    days = pd.to_datetime(scenes["acquired"], utc=True).dt.date
-    same = scenes[(scenes["facility_id"].astype(str) == facility_id) & (days == date)]
-    if same.empty:
-        return None
-    order = same.sort_values(["observed_fraction", "gsd_m", "scene_id"], ascending=[False, True, True])
-    return order.to_dict("records")[0]
+        return {}
+    mine = scenes[scenes["facility_id"].astype(str).isin(list(facility_ids))]
+    order = mine.sort_values(["observed_fraction", "gsd_m", "scene_id"], ascending=[False, True, True])
+    days = pd.to_datetime(order["acquired"], utc=True).dt.date
+    first = ~pd.DataFrame({"facility": order["facility_id"].astype(str), "day": days}).duplicated()
+    best = order[first].to_dict("records")
+    return {(str(row["facility_id"]), day): row for row, day in zip(best, days[first], strict=True)}

@@ -29,13 +29,24 @@ _EDGE = {"judged": 1500, "maximum": 950, "recent": 950, "zoom": 640}
 _WEIGHT = {"judged": 6.0, "maximum": 2.0, "recent": 2.0, "zoom": 1.0}
 
 
+MARKS = {"string_gap": "beside a gap of one car", "double": "perhaps boxed twice"}
+"""Flags of detections that the picture marks, with their meaning."""
+
+_SIGN_PX = 5.0
+
+
 @dataclass(frozen=True)
 class Drawn:
-    """One box of a picture: its class, its corners as SVG points, and the stroke through a tarped one."""
+    """One box of a picture: its class, its corners as SVG points, and the stroke through a tarped one.
+
+    `mark` is the flag of `MARKS` that the box carries, `sign` the path of its sign; both are empty without one.
+    """
 
     name: str
     points: str
     diagonal: str
+    mark: str = ""
+    sign: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,9 @@ class Picture:
     @property
     def n_bytes(self) -> int:
         """What the image and its boxes take in the page."""
-        return len(self.image) + sum(len(box.points) + len(box.diagonal) + MARKUP_BYTES for box in self.boxes)
+        return len(self.image) + sum(
+            len(box.points) + len(box.diagonal) + len(box.sign) + MARKUP_BYTES for box in self.boxes
+        )
 
 
 def take(shot: Shot, scene: Scene, boxes: pd.DataFrame, *, max_bytes: float) -> Picture:
@@ -154,13 +167,25 @@ def _read_blocks(scene: Scene, view_gsd_m: float, frame: tuple[int, int, int, in
 def _drawn(boxes: pd.DataFrame, corners: Floats, size: tuple[int, int]) -> tuple[Drawn, ...]:
     low, high = corners.min(axis=1), corners.max(axis=1)
     seen = ((high > 0) & (low < size)).all(axis=1)
+    flags = boxes["flags"].astype(str) if "flags" in boxes else [""] * len(boxes)
     drawn = []
-    for name, quad, is_seen in zip(boxes["class"].astype(str), corners, seen, strict=True):
+    for name, quad, text, is_seen in zip(boxes["class"].astype(str), corners, flags, seen, strict=True):
         if is_seen:
             texts = [f"{px(x)},{px(y)}" for x, y in quad]
             diagonal = f"M{texts[0]}L{texts[2]}" if name.startswith("tarped") else ""
-            drawn.append(Drawn(name, " ".join(texts), diagonal))
+            mark = next((flag for flag in reversed(MARKS) if flag in text.split(";")), "")
+            drawn.append(Drawn(name, " ".join(texts), diagonal, mark, _sign(mark, *quad.mean(axis=0))))
     return tuple(drawn)
+
+
+def _sign(mark: str, x: float, y: float) -> str:
+    """A cross on a double, a ring beside a gap, as SVG paths around a point."""
+    r = _SIGN_PX
+    if mark == "double":
+        return f"M{px(x - r)} {px(y - r)}l{px(2 * r)} {px(2 * r)}m0-{px(2 * r)}l-{px(2 * r)} {px(2 * r)}"
+    if mark == "string_gap":
+        return f"M{px(x - r)} {px(y)}a{px(r)} {px(r)} 0 1 0 {px(2 * r)} 0a{px(r)} {px(r)} 0 1 0-{px(2 * r)} 0"
+    return ""
 
 
 def _path(outline: BaseGeometry) -> str:

@@ -1,90 +1,61 @@
 """Assemble the report page from a RUN folder: what is said, in which order; the template only lays it out."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from detector.config import count_config
 from detector.counting.inflation import FACILITIES_FOR_GUARANTEE
-from detector.report import figures, words
-from detector.report.album import MOST_FACILITIES, album
-from detector.report.chips import Picture
-from detector.report.evidence import (
-    CountRow,
-    Evidence,
-    groups_of,
-    headline_row,
-    read_run,
-    rows_of,
-)
+from detector.report import doubts, figures, words
+from detector.report.album import album
+from detector.report.chips import MARKS, Picture
+from detector.report.evidence import Evidence, read_run
+from detector.report.facility import DESK_PX, PHONE_PX, Extent, FacilityView, in_order, view_of
+from detector.report.rows import GROUPS, SumRow
 from detector.store import write_text
 from detector.tally.sightings import FULLY_SEEN
+from detector.tally.totals import ALL, RAIL_VEHICLE
 
 LIMIT_BYTES = 4_800_000
 FOR_PICTURES = 0.9
 """Share of the room left beside the text that pictures may fill; the rest is for captions and frames."""
 
-DESK_PX, PHONE_PX = 840, 358
+MOST_FULL, MOST_BRIEF = 40, 60
+"""Facilities with all plots and a table, surges first; after them those in brief. The others are in the list alone."""
+PICTURES_BYTES = 100_000
+"""Room that the pictures of one facility need to be worth looking at."""
+MOST_LINES, LEAST_LINES = 2000, 24
+"""Dates in all tables together, and in each at least."""
+MOST_TOOLTIPS = 2500
+MOST_LISTED = 1000
+"""Input files, and files not used, that the page lists one by one."""
+MOST_SUMS = 6
+"""Dates in the table of sums."""
 MOST_CHANGES = 5
 
-MARKERS = {
-    "yes": ("Surge", "surge"),
-    "elevated": ("Elevated, not a surge", "elevated"),
-    "within usual range": ("Within usual range", "usual"),
-    "too few dates": ("Too few dates for a verdict", "few"),
-    "not calibrated": ("No verdict: not calibrated", "few"),
-}
-
 
 @dataclass(frozen=True)
-class TableRow:
-    """One date of a facility as texts for the table."""
+class SumsView:
+    """The sums over facilities: a plot, and a line per date, the latest first."""
 
-    row: CountRow
-    marker: tuple[str, str]
-    others: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FacilityView:
-    """What the page says of one facility."""
-
-    facility_id: str
-    anchor: str
-    name: str
-    judged: CountRow
-    latest: CountRow
-    marker: tuple[str, str]
-    sentences: tuple[tuple[str, str], ...]
-    facts: tuple[tuple[str, str, str], ...]
+    groups: tuple[str, ...]
+    table: tuple[tuple[SumRow, tuple[str, ...]], ...]
+    n_left_out: int
     desk: Markup
     phone: Markup
-    spark: Markup
-    marks: Mapping[str, bool]
-    multiples: tuple[tuple[str, Markup], ...]
-    groups: tuple[str, ...]
-    other_surges: tuple[str, ...]
-    table: tuple[TableRow, ...]
-    always: tuple[str, ...]
-
-    @property
-    def noted(self) -> bool:
-        """Whether any date has a note of its own."""
-        return any(line.notes for line in self.table)
 
 
 def report(run: Path) -> Path:
     """Write RUN/report.html: one self-contained page of at most some 5 MB, equal for equal inputs.
 
     Args:
-        run: a RUN folder with counts.parquet and run.json; scenes.parquet, detections.parquet,
-            facilities.geojson and rejected.csv are used where present.
+        run: a RUN folder with counts.parquet, totals.parquet and run.json; scenes.parquet, detections.parquet,
+            facilities.geojson, history.csv and rejected.csv are used where present.
 
     Returns:
         The path of the page.
@@ -93,23 +64,29 @@ def report(run: Path) -> Path:
         UsageError: the folder lacks counts or provenance.
     """
     evidence = read_run(run)
-    views = [_facility(evidence, i, f"f{n}") for n, i in enumerate(evidence.facility_ids())]
-    views.sort(key=_urgency)
+    order = in_order(evidence)
+    n_dates = sum(len(evidence.counts[i, "railcar"]) for i in order)
+    lines = max(LEAST_LINES, MOST_LINES // max(len(order), 1))
+    views = [
+        view_of(evidence, i, f"f{n}", Extent(_kind(n), lines, n_dates <= MOST_TOOLTIPS)) for n, i in enumerate(order)
+    ]
     bare = _render(evidence, views, {})
-    pictures = album(evidence, max(0.0, LIMIT_BYTES - len(bare.encode())) * FOR_PICTURES)
+    room = max(0.0, LIMIT_BYTES - len(bare.encode())) * FOR_PICTURES
+    pictures = album(evidence, order[: min(MOST_FULL, max(1, int(room // PICTURES_BYTES)))], room)
     target = run / "report.html"
-    write_text(target, _render(evidence, views, pictures))
+    write_text(target, _render(evidence, views, pictures) if pictures else bare)
     return target
 
 
-def _urgency(view: FacilityView) -> tuple[bool, int]:
-    """Sorts surges first, those of other groups included."""
-    verdicts = list(MARKERS)
-    rank = verdicts.index(view.judged.surge) if view.judged.surge in MARKERS else len(verdicts)
-    return rank > 0 and not view.other_surges, rank
+def _kind(rank: int) -> Literal["full", "brief", "line"]:
+    """How much is said of the facility of this rank."""
+    if rank < MOST_FULL:
+        return "full"
+    return "brief" if rank < MOST_FULL + MOST_BRIEF else "line"
 
 
-def _render(evidence: Evidence, views: list[FacilityView], pictures: Mapping[str, tuple[Picture, ...]]) -> str:
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("detector.report", "."),
         autoescape=True,
@@ -119,119 +96,63 @@ def _render(evidence: Evidence, views: list[FacilityView], pictures: Mapping[str
     )
     environment.globals["words"] = words
     environment.globals["describe"] = figures.describe
-    dates = sorted({row.row.date for view in views for row in view.table})
-    return environment.get_template("template.html.j2").render(
+    return environment.get_template("template.html.j2")
+
+
+def _render(evidence: Evidence, views: list[FacilityView], pictures: Mapping[str, tuple[Picture, ...]]) -> str:
+    method = method_facts(evidence.provenance)
+    dates = sorted({row.date for view in views for row in view.rows})
+    return _template().render(
         views=views,
+        sums=sums_view(evidence) if len(views) > 1 else None,
         pictures=pictures,
         drawn={i: {b.name for p in found for b in p.boxes} for i, found in pictures.items()},
+        marked={i: {b.mark for p in found for b in p.boxes} - {""} for i, found in pictures.items()},
+        mark_names=MARKS,
         dates=dates,
         surges=[view.name for view in views if view.judged.surge == "yes" or view.other_surges],
         rejected=evidence.rejected,
         run=evidence.provenance,
         facts=provenance_facts(evidence.provenance),
-        most_pictured=MOST_FACILITIES,
+        most_listed=MOST_LISTED,
         fully_seen=FULLY_SEEN,
-        method=method_facts(evidence.provenance),
-        changes=[line for view in views[:MOST_CHANGES] for line in _changes(view)],
+        method=method,
+        sure=doubts.how_sure(evidence),
+        changes=_changes(views, method["min_history"]),
     )
 
 
-def _facility(evidence: Evidence, facility_id: str, anchor: str) -> FacilityView:
-    counts, name = evidence.counts, evidence.names.get(facility_id, facility_id)
-    rows = rows_of(counts, facility_id, "railcar")
-    judged, latest = headline_row(rows), rows[-1]
-    groups = groups_of(counts, facility_id)
-    others = {group: headline_row(rows_of(counts, facility_id, group)) for group in groups}
-    surging = {group: row for group, row in others.items() if row.surge == "yes"}
-    said = [judged, *surging.values()] if judged is latest else [judged, latest, *surging.values()]
-    return FacilityView(
-        facility_id=facility_id,
-        anchor=anchor,
-        name=name,
-        judged=judged,
-        latest=latest,
-        marker=_marker(judged),
-        sentences=tuple(opening(words.typeset(str(row.record["verdict"]))) for row in said),
-        facts=tuple(_facts(judged)),
-        desk=Markup(figures.series(counts, facility_id, width=DESK_PX)),
-        phone=Markup(figures.series(counts, facility_id, width=PHONE_PX)),
-        spark=Markup(figures.sparkline(counts, facility_id)),
-        marks=_marks(rows, judged),
-        multiples=tuple((g, Markup(figures.small_multiple(counts, facility_id, g))) for g in groups),
-        groups=tuple(groups),
-        other_surges=tuple(surging),
-        table=tuple(_table(evidence, facility_id, rows, groups)),
-        always=tuple(words.flag(name) for name in _shared_flags(rows)),
-    )
-
-
-def _marker(row: CountRow) -> tuple[str, str]:
-    return MARKERS.get(row.surge, (row.surge, "few"))
-
-
-def opening(sentence: str) -> tuple[str, str]:
-    """The count that opens a sentence, and its rest: the page sets the first in bold."""
-    found = re.match(r"(at least )?[\d,\u2013]+ (tarp-covered loads?|\w+)", sentence)
-    lead = found.group() if found else ""
-    return lead[:1].upper() + lead[1:], f"{sentence[len(lead) :]}."
-
-
-def _facts(row: CountRow) -> list[tuple[str, str, str]]:
-    """Figures beside the verdict: name, value, what it means."""
-    narrower = "not calibrated" if row.lo95 is None else f"80 %: {words.interval(row.lo80, row.hi80)}"
-    found = [("95 % interval", words.interval(row.lo95, row.hi95), narrower)]
-    if row.baseline_n:
-        most = "most seen before" if row.baseline_max is not None else "no earlier maximum"
-        found.append((most.capitalize(), words.number(row.baseline_max), f"in {words.counted(row.baseline_n, 'date')}"))
-    if row.p_surge is not None:
-        found.append(("A new record", words.probability(row.p_surge), "probability, errors on both sides"))
-    if row.p_usual is not None:
-        found.append(("An ordinary day", words.probability(row.p_usual), "probability of reaching this count"))
-    if row.p_rank is not None:
-        floor = words.probability(1 / (row.baseline_n + 1))
-        found.append(("By rank alone", words.probability(row.p_rank), f"cannot fall below {floor} here"))
-    found.append(("Visible share", words.percent(row.observed_fraction), "of the facility's area"))
-    return found
-
-
-def _marks(rows: list[CountRow], judged: CountRow) -> dict[str, bool]:
-    """Which marks the key of the plot has to explain."""
-    return {
-        "point": any(row.count is not None and row.hi95 is not None for row in rows),
-        "hollow": any(row.count is not None and row.observed_fraction < FULLY_SEEN for row in rows),
-        "open": any(row.count is None and row.hi95 is not None for row in rows),
-        "floor": any(row.hi95 is None and row.lo95 is not None for row in rows),
-        "surge": any(row.surge == "yes" for row in rows),
-        "elevated": any(row.surge == "elevated" for row in rows),
-        "band": judged.baseline_max is not None and judged.baseline_n > 0,
-        "part": judged.observed_fraction < FULLY_SEEN,
+def sums_view(evidence: Evidence) -> SumsView | None:
+    """The sums over facilities on dates that show at least two of them; None without any."""
+    by_group = {
+        group: {row.date: row for row in evidence.totals.get((ALL, group), ()) if row.n_facilities > 1}
+        for group in (*GROUPS, RAIL_VEHICLE)
     }
+    railcars = by_group[GROUPS[0]]
+    if not railcars:
+        return None
+    groups = [group for group, rows in by_group.items() if any((row.count or 0) >= 1 for row in rows.values())]
+    dates = sorted(railcars, reverse=True)
+    rows = [railcars[date] for date in sorted(railcars)]
+    return SumsView(
+        groups=tuple(groups),
+        table=tuple((railcars[d], tuple(_sum(by_group[g].get(d)) for g in groups)) for d in dates[:MOST_SUMS]),
+        n_left_out=max(0, len(dates) - MOST_SUMS),
+        desk=Markup(figures.draw_totals(rows, width=DESK_PX)) if len(rows) > 1 else Markup(""),
+        phone=Markup(figures.draw_totals(rows, width=PHONE_PX, tooltips=False)) if len(rows) > 1 else Markup(""),
+    )
 
 
-def _table(evidence: Evidence, facility_id: str, rows: list[CountRow], groups: list[str]) -> list[TableRow]:
-    by_group = {g: {row.date: row for row in rows_of(evidence.counts, facility_id, g)} for g in groups}
-    shared, cloudy, found = _shared_flags(rows), evidence.cloudy(facility_id), []
-    for row in reversed(rows):
-        others = [by_group[g].get(row.date) for g in groups]
-        texts = [words.DASH if o is None else _short(o) for o in others]
-        notes = [words.flag(name) for name in row.flags if name not in shared]
-        if row.date in cloudy:
-            notes.append(f"image {words.percent(cloudy[row.date])} under cloud")
-        found.append(TableRow(row, _marker(row), tuple(texts), tuple(notes)))
-    return found
+def _sum(row: SumRow | None) -> str:
+    return words.DASH if row is None else words.with_interval(row.count, row.lo95, row.hi95)
 
 
-def _shared_flags(rows: list[CountRow]) -> list[str]:
-    """Flags that every one of several dates carries: said once, not on each line."""
-    return [name for name in rows[0].flags if len(rows) > 1 and all(name in row.flags for row in rows)]
-
-
-def _short(row: CountRow) -> str:
-    if row.lo95 is None:
-        return words.number(row.count)
-    if row.count is None or row.hi95 is None:
-        return words.interval(row.lo95, row.hi95)
-    return f"{words.number(row.count)} ({words.interval(row.lo95, row.hi95)})"
+def _changes(views: Sequence[FacilityView], min_history: int) -> list[str]:
+    return [
+        line
+        for view in views[:MOST_CHANGES]
+        for line in doubts.changes(view.judged, view.latest, view.name if len(views) > 1 else "", min_history)
+    ]
 
 
 def provenance_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -244,27 +165,25 @@ def provenance_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Weights SHA-256", weights.get("sha256")),
         ("Operating threshold", weights.get("threshold")),
         ("Calibration set", _calibration(calibration)),
-        ("Coverage measured", _coverage(calibration)),
         ("Settings SHA-256", run.get("config_sha256")),
         ("Facilities", (run.get("facilities") or {}).get("path")),
         ("Facilities SHA-256", (run.get("facilities") or {}).get("sha256")),
         ("Counts by eye", (run.get("history") or {}).get("path")),
-        ("Software", ", ".join(f"{name} {text}" for name, text in (run.get("software") or {}).items())),
+        ("Counts by eye SHA-256", (run.get("history") or {}).get("sha256")),
+        ("Software", ", ".join(f"{name} {_software(value)}" for name, value in (run.get("software") or {}).items())),
     ]
     return [(label, str(value)) for label, value in found if value not in (None, "")]
 
 
+def _software(value: object) -> str:
+    return words.listed([str(part) for part in value]) if isinstance(value, list) else str(value)
+
+
 def _calibration(calibration: Mapping[str, Any]) -> str | None:
-    if "n_scenes" not in calibration:
+    if not calibration:
         return None
-    return f"{calibration['n_scenes']} scenes of {calibration.get('n_facilities', '?')} facilities"
-
-
-def _coverage(calibration: Mapping[str, Any]) -> str | None:
-    if "coverage95" not in calibration:
-        return None
-    share = words.percent(float(calibration["coverage95"]))
-    return f"95{words.THIN}% intervals contained the truth on {share} of held-out dates"
+    kind = "rendered scenes" if calibration["synthetic"] else "scenes"
+    return f"{calibration['n_scenes']} {kind} of {calibration['n_facilities']} facilities"
 
 
 def method_facts(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,24 +193,9 @@ def method_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     return settings | {
         "gsd_m": float(weights.get("gsd_m", 0.30)),
         "calibration": _calibration(calibration),
-        "coverage": _coverage(calibration),
         "validation": calibration.get("validation"),
         "enough_facilities": FACILITIES_FOR_GUARANTEE,
-        "few_facilities": 0 < int(calibration.get("n_facilities", 0)) < FACILITIES_FOR_GUARANTEE,
         "synthetic": bool(calibration.get("synthetic", False)),
+        "by_eye": bool(run.get("history")),
+        "tracks": bool(run.get("tracks")),
     }
-
-
-def _changes(view: FacilityView) -> list[str]:
-    """Findings that would overturn a surge verdict, with its own numbers."""
-    row = view.judged
-    if row.surge != "yes" or row.lo95 is None:
-        return []
-    date = words.long_date(row.date)
-    lines = [f"{view.name}: an image from before {date} that shows {words.number(row.lo95)} railcars or more."]
-    if row.hi95 is not None:
-        lines.append(
-            f"{view.name}: a count by eye on the image of {date} outside "
-            f"{words.interval(row.lo95, row.hi95)}; the pictures above, boxes switched off, are a start."
-        )
-    return lines

@@ -1,4 +1,4 @@
-"""A small SVG canvas and the two axes a time series needs: dates across, counts up."""
+"""A small SVG canvas, its colours, and the two axes a time series needs: dates across, counts up."""
 
 import datetime as dt
 import math
@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from html import escape
 
 from detector.report import words
+
+INK = "#1b2026"
+MUTED = "#5a6470"
+GRID = "#e3e6ea"
+BAND = "#e9eff4"
+SERIES = "#1f5a86"
+SURGE = "#b8400b"
 
 _MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
 _DAY_STEPS = (1, 2, 5, 10, 15)
@@ -19,9 +26,9 @@ def px(value: float) -> str:
 
 
 def attributes(**values: str | float | None) -> str:
-    """XML attributes; underscores in names become hyphens, None is left out, text is escaped."""
+    """XML attributes; underscores in names become hyphens (`class_` is `class`), None is left out, text is escaped."""
     texts = {name: px(v) if isinstance(v, float) else escape(str(v)) for name, v in values.items() if v is not None}
-    return " ".join(f'{name.replace("_", "-")}="{text}"' for name, text in texts.items())
+    return " ".join(f'{name.rstrip("_").replace("_", "-")}="{text}"' for name, text in texts.items())
 
 
 @dataclass

@@ -4,6 +4,8 @@ import datetime as dt
 import math
 import re
 
+from detector.tally import verdicts
+
 NBSP = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
@@ -31,12 +33,7 @@ CLASS_NAMES = {
     "tarped_container": "tarp-covered container",
 }
 
-GROUP_NAMES = {
-    "railcar": "railcars",
-    "tarped": "tarp-covered loads",
-    "locomotive": "locomotives",
-    "container": "containers",
-}
+GROUP_NAMES = {group: many for group, (_, many) in verdicts.UNITS.items()} | {"rail_vehicle": "rail vehicles"}
 
 FLAGS = {
     "partial": "partly seen",
@@ -44,6 +41,8 @@ FLAGS = {
     "at_least": "seen too little for a total",
     "no_estimate": "seen too little for an estimate",
     "no_common_footprint": "visible part has no outline to compare inside",
+    "eye_counts_whole": "earlier counts by eye are of the whole facility: a surge may be missed",
+    "track_cap": "the hidden tracks hold no more than the upper end",
     "several_scenes": "several images combined",
     "other_times_unused": "images of another hour not used",
     "no_calibration": "weights without a calibration of their own: no interval (`make calibrate` fits one)",
@@ -64,7 +63,31 @@ FLAGS = {
     "domain:width": "cars wider or narrower than in the calibration images: pixel size wrong?",
     "domain:scores": "detector less sure than on the calibration images",
     "domain:density": "cars denser than in the calibration images",
+    "strings_disagree": "the length of the trains gives another number",
 }
+
+NUMBERED_FLAGS = {
+    "string_gaps": ("gap of one car in a train", "gaps of one car in trains"),
+    "string_doubles": ("car perhaps boxed twice", "cars perhaps boxed twice"),
+}
+
+FEATURES = {
+    "gsd_m": "pixel size",
+    "sun_elevation_deg": "sun height",
+    "brightness": "brightness",
+    "contrast": "contrast",
+    "detail": "sharpness or noise",
+    "chroma": "colourfulness",
+    "red_cast": "colour cast",
+    "red_share": "share of red (infrared?)",
+    "black_point": "haze",
+    "grey_levels": "darkness or paleness",
+    "length": "length of the cars",
+    "width": "width of the cars",
+    "scores": "how sure the detector is",
+    "density": "density of the cars",
+}
+"""What `domain:` flags are about."""
 
 
 def long_date(date: dt.date) -> str:
@@ -107,6 +130,15 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{number(low)}{DASH}{number(high)}"
 
 
+def with_interval(count: float | None, low: float | None, high: float | None) -> str:
+    """`73 (70–77)`, as far as there is an estimate and an interval."""
+    if low is None:
+        return number(count)
+    if count is None or high is None:
+        return interval(low, high)
+    return f"{number(count)} ({interval(low, high)})"
+
+
 def percent(share: float) -> str:
     """`98 %`; what is not all is never written as 100 %, what is not nothing never as 0 %."""
     rounded = math.floor(share * 100 + 0.5)
@@ -118,19 +150,20 @@ def percent(share: float) -> str:
 
 
 def probability(value: float | None) -> str:
-    """`0.37`, with `< 0.001` and `> 0.999` beyond what three decimals can say."""
-    if value is None:
-        return DASH
-    if value < 0.001:
-        return f"<{THIN}0.001"
-    if value > 0.999:
-        return f">{THIN}0.999"
-    digits = 3 if value < 0.01 or value > 0.99 else 2
-    return f"{value:.{digits}f}"
+    """`0.37`, with `< 0.001` and `> 0.999` beyond what three decimals can say; a dash where there is none."""
+    return DASH if value is None else typeset(verdicts.probability(value))
+
+
+def group_name(group: str) -> str:
+    """What a group is called, in the plural."""
+    return GROUP_NAMES.get(group, group.replace("_", " "))
 
 
 def flag(name: str) -> str:
-    """A flag as words; one without words of its own is shown as it is, without underscores."""
+    """A flag as words, `name:N` with its number; one without words of its own is shown without underscores."""
+    kind, _, n = name.partition(":")
+    if kind in NUMBERED_FLAGS and n.isdigit():
+        return counted(int(n), *NUMBERED_FLAGS[kind])
     return FLAGS.get(name, name.replace("_", " "))
 
 

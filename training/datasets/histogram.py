@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.report.figures import GRID, INK, MUTED, SERIES
-from detector.report.svg import Axis, Svg
+from detector.report.svg import GRID, INK, MUTED, SERIES, Axis, Svg
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 360, 150

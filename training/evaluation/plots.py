@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detector.report.figures import GRID, INK, MUTED, SERIES, SURGE
-from detector.report.svg import Axis, Svg
+from detector.report.svg import GRID, INK, MUTED, SERIES, SURGE, Axis, Svg
 
 _SIZE = 320
 _X, _Y = Axis(0, 1, 44, _SIZE - 12), Axis(0, 1, _SIZE - 40, 12)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_boxes_lie_on_what_they_outline(tmp_path: Path, angle_deg: float, grid: 
     assert len(picture.boxes) == len(corners)
     assert (pixels[inside & valid] > 128).mean() > 0.99
     assert (pixels[outside & valid] < 128).mean() > 0.99
+
+
+def test_boxes_that_trains_make_doubtful_carry_a_sign_at_their_middle(tmp_path: Path) -> None:
+    corners, outline = strip(20, n=5)
+    scene = bright_scene(tmp_path, corners, *GRIDS["utm"])
+    shot = framing.overview("yard", scene, DATE, "judged", on_earth(scene, outline))
+    flags = ["", "edge;string_gap", "string_gap;double", "double", "fills_gap"]
+    boxes = pd.DataFrame({"class": ["railcar"] * 5, "corners_px": [c.ravel() for c in corners], "flags": flags})
+    picture = chips.take(shot, scene, boxes, max_bytes=1e6)
+    assert [box.mark for box in picture.boxes] == ["", "string_gap", "double", "double", ""]
+    middles = chips.to_picture(picture, scene, corners).mean(axis=1)
+    for box, middle in zip(picture.boxes, middles, strict=True):
+        assert bool(box.sign) == bool(box.mark)
+        if box.sign:
+            start = np.array(re.findall(r"-?[\d.]+", box.sign)[:2], dtype=float)
+            assert np.abs(start - middle).max() < 6
 
 
 @pytest.mark.parametrize("angle_deg", [20, 45, 90, 135])

@@ -2,13 +2,14 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from detector.errors import UsageError
-from detector.report import page, report
+from detector.report import facility, page, report
 from tests.detector.report.fake_run import Day, history, make_run
 
 HOSTILE = "<script>alert('x')</script> & \"Söns\" 北站"
@@ -37,6 +38,13 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
 
+def said(html: str) -> str:
+    """What a page says, without markup, with plain spaces."""
+    text = re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL))
+    plain = re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+    return re.sub(r" ([,.;:)])", r"\1", plain)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("series")
@@ -46,7 +54,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "new": ("New depot", history(2, last=6, most=9)),
     }
     rejected = [("in/a<b>.tif", "has no acquisition time", "Add it to a manifest & run again.")]
-    return make_run(folder / "run", facilities, rejected=rejected, pictures=2)
+    by_eye = "facility_id,date,count,lo,hi\ntumangang,2016-03-01,14,12,16\ntumangang,2023-10-05,70,,\n"
+    return make_run(folder / "run", facilities, rejected=rejected, by_eye=by_eye, pictures=2)
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +77,64 @@ def test_page_stands_alone(html: str) -> None:
 
 
 def test_page_says_what_the_run_says(html: str, written: Path) -> None:
-    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html.replace("\u00a0", " ").replace("\u202f", " ")))
+    plain = said(html)
     assert "73 railcars, 95 % interval 68–78, on 5 October 2023; the most seen in the 23 images" in plain
     assert "Tumangang border yard" in plain and "New depot" in plain
     assert "in/a&lt;b&gt;.tif" in html and "Add it to a manifest &amp; run again." in html
-    assert "5d" * 32 in plain and "240 scenes of 60 facilities" in plain
+    assert "5d" * 32 in plain and "240 rendered scenes of 60 facilities" in plain
     assert plain.count("image 30 % under cloud") == 1
     counts = pd.read_parquet(written / "counts.parquet")
     dates = counts.loc[counts["group"] == "railcar", ["facility_id", "date"]]
-    assert html.count('<th scope="row" class="date">') == len(dates)
+    totals = pd.read_parquet(written / "totals.parquet")
+    sums = totals[(totals["scope"] == "all") & (totals["group"] == "railcar") & (totals["n_facilities"] > 1)]
+    by_eye_alone = 1
+    n_sums = min(len(sums), page.MOST_SUMS)
+    assert html.count('<th scope="row" class="date">') == len(dates) + by_eye_alone + n_sums
+
+
+def test_second_estimate_and_counts_by_eye_stand_beside_the_first(html: str) -> None:
+    plain = said(html)
+    assert "By length of trains 73 a second estimate, inside the interval" in plain
+    assert "14 12–16 counted by eye" in plain
+    assert "70 (56–84)" in plain  # the error that counting assumes where the CSV states none
+    assert "All facilities together" in plain
+    assert "How sure are we?" in plain and "240 rendered scenes of 60 facilities, not on photographs" in plain
+    assert "Interval of 50 % 80 % 90 % 95 % held the truth on 55 % 84 % 93 % 96 %" in plain
+
+
+def test_headings_go_down_one_level_at_a_time(html: str, tmp_path: Path) -> None:
+    single = report(make_run(tmp_path / "run", {"a": ("A", history(9))}, pictures=0)).read_text(encoding="utf-8")
+    for text in (html, single):
+        levels = [int(tag[1]) for tag, _ in Elements(text).found if re.fullmatch(r"h\d", tag)]
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_marks_of_trains_are_drawn_and_explained(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"a": ("A", history(3))}, pictures=1)
+    detections = pd.read_parquet(run / "detections.parquet")
+    detections.loc[:2, "flags"] = ["edge;double", "string_gap", "string_gap"]
+    detections.to_parquet(run / "detections.parquet")
+    html = report(run).read_text(encoding="utf-8")
+    assert '<path class="boxes sign" d="M' in html
+    assert "perhaps boxed twice" in html and "beside a gap of one car" in html
+
+
+@pytest.mark.parametrize(("full", "brief"), [(1, 1), (1, 0)])
+def test_large_run_says_what_it_leaves_out(
+    written: Path, monkeypatch: pytest.MonkeyPatch, full: int, brief: int
+) -> None:
+    for name, value in (("MOST_FULL", full), ("MOST_BRIEF", brief), ("MOST_LINES", 1), ("LEAST_LINES", 5)):
+        monkeypatch.setattr(page, name, value)
+    html = report(written).read_text(encoding="utf-8")
+    monkeypatch.undo()
+    sections = [attrs["id"] for tag, attrs in Elements(html).found if tag == "section" and "id" in attrs]
+    assert [name for name in sections if name.startswith("f")] == [f"f{n}" for n in range(full + brief)]
+    assert html.count('<table class="dates">') == 1 + full
+    plain = said(html)
+    assert "20 more dates in counts.csv" in plain  # 24 of the run and one by eye, 5 lines
+    assert ("12 more dates in counts.csv" in plain) == (brief == 1)
+    assert (f"{2 - brief} other facilit" in plain) == (brief < 2)
 
 
 def test_hostile_names_are_text(html: str) -> None:
@@ -139,6 +197,8 @@ def test_run_that_counted_nothing_still_gives_a_page(tmp_path: Path) -> None:
     )
     counts = pd.read_parquet(run / "counts.parquet")
     counts.iloc[:0].to_parquet(run / "counts.parquet")
+    totals = pd.read_parquet(run / "totals.parquet")
+    totals.iloc[:0].to_parquet(run / "totals.parquet")
     html = report(run).read_text(encoding="utf-8")
     assert "Nothing was counted" in html and "is empty" in html
 
@@ -149,16 +209,22 @@ def test_folder_without_counts_is_refused_with_the_cure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "lead"),
+    ("verdict", "lead", "rest"),
     [
-        ("73 railcars, 95 % interval 70–77, on 5 October 2023", "73 railcars"),
-        ("at least 31 railcars on 5 October 2023; 40 % of the facility was seen", "At least 31 railcars"),
-        ("18–115 railcars (95 % interval) on 5 October 2023", "18–115 railcars"),
-        ("1 tarp-covered load, 95 % interval 0–3", "1 tarp-covered load"),
-        ("nothing that starts with a count", ""),
+        (
+            "73 railcars, 95 % interval 70–77, on 5 October 2023; the most seen in the 41 images since 2018; a surge",
+            "73 railcars",
+            "A surge.",
+        ),
+        ("at least 31 railcars on 5 October 2023; 40 % of the facility was seen", "At least 31 railcars", None),
+        ("18–115 railcars (95 % interval) on 5 October 2023", "18–115 railcars", ""),
+        ("1 tarp-covered load, 95 % interval 0–3", "1 tarp-covered load", ""),
+        ("nothing that starts with a count", "", ""),
     ],
 )
-def test_sentences_open_with_their_count(sentence: str, lead: str) -> None:
-    bold, rest = page.opening(sentence)
-    assert bold == lead
-    assert (bold + rest).casefold() == f"{sentence}.".casefold()
+def test_sentences_open_with_their_count_and_lose_nothing(verdict: str, lead: str, rest: str | None) -> None:
+    parts = facility.sentence(verdict)
+    assert parts[0] == lead
+    assert rest is None or parts[2] == rest
+    words_said = re.sub(r"[.;]", "", "".join(parts[:2]) + (f" {parts[2]}" if parts[2] else ""))
+    assert words_said.casefold() == verdict.replace(";", "").casefold()

@@ -1,11 +1,14 @@
 """Numbers and dates read as people write them, and never claim more than the value does."""
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.counting.domain import FEATURES
 from detector.report import words
 
 
@@ -46,6 +49,22 @@ def test_typeset_touches_only_ranges_percents_and_relations() -> None:
 def test_unknown_flag_is_shown_and_known_one_is_explained() -> None:
     assert words.flag("odd_thing") == "odd thing"
     assert words.flag("at_least") == "seen too little for a total"
+
+
+def test_every_documented_flag_has_words_of_its_own() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    table = page[page.index("| flag | meaning |") :].split("\n\n")[0]
+    names = [name for line in table.splitlines() for name in re.findall(r"`([\w:.]+)`", line.split("|")[1])]
+    flags = [name.replace(":N", ":2") for name in names if name != "domain:..."]
+    assert len(flags) > 10
+    for flag in [*flags, *(f"domain:{feature}" for feature in FEATURES)]:
+        assert words.flag(flag) != flag.replace("_", " ")
+    assert set(words.FEATURES) == set(FEATURES)
+
+
+@pytest.mark.parametrize(("name", "text"), [("string_gaps:1", "1 gap of one car in a train"), ("odd:3", "odd:3")])
+def test_numbered_flags_carry_their_number(name: str, text: str) -> None:
+    assert words.flag(name).replace(words.NBSP, " ") == text
 
 
 def test_counts_have_their_plural() -> None:
