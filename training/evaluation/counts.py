@@ -8,6 +8,7 @@ import pandas as pd
 
 from detector.config import ClassTable
 from detector.geometry import Floats
+from training.evaluation.counting.scores import interval_scores
 from training.evaluation.matching import of_group
 from training.evaluation.truth import Place
 
@@ -106,12 +107,6 @@ def estimate_errors(rows: pd.DataFrame) -> dict[str, Any]:
             if chosen.any()
         },
         "mean_width95": float((ends["hi95"] - ends["lo95"]).mean()),
-        "interval_score95": interval_score(ends["lo95"], ends["hi95"], n_true, 0.95),
-        "poisson_score95": interval_score(np.maximum(raw - half, 0), raw + half, n_true, 0.95),
+        "interval_score95": float(interval_scores(ends["lo95"], ends["hi95"], n_true, 0.95).mean()),
+        "poisson_score95": float(interval_scores(np.maximum(raw - half, 0), raw + half, n_true, 0.95).mean()),
     }
-
-
-def interval_score(low: Floats, high: Floats, n_true: Floats, level: float) -> float:
-    """Mean width plus 2 / (1 - level) times the miss (Gneiting, Raftery, Strictly proper scoring rules)."""
-    miss = np.maximum(low - n_true, 0) + np.maximum(n_true - high, 0)
-    return float((high - low + 2 / (1 - level) * miss).mean())

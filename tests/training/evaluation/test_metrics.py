@@ -8,16 +8,11 @@ from hypothesis import strategies as st
 
 from tests.training.evaluation.places import RAILCAR, boxes, found, place, scored, truth
 from training.evaluation.boxes import box_errors, box_quality
-from training.evaluation.counts import count_errors, detected_errors, estimate_errors, interval_score
+from training.evaluation.counts import count_errors, detected_errors, estimate_errors
 from training.evaluation.detection import AllIous
 from training.evaluation.reliability import reliability
 from training.evaluation.slices import Objects as TrueObjects
 from training.evaluation.slices import empty_scenes, object_slices, place_slices, sliced
-
-
-def test_interval_score_by_hand() -> None:
-    low, high = np.array([0.0, 5.0]), np.array([10.0, 6.0])
-    assert interval_score(low, high, np.array([5.0, 8.0]), 0.95) == pytest.approx((10 + 1 + 40 * 2) / 2)
 
 
 def test_count_errors_by_hand() -> None:

@@ -1,0 +1,1 @@
+"""Counts and their intervals against truth: coverage, scores, rival methods, replayed histories, cut facilities."""
