@@ -2,16 +2,21 @@
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 import typer
 
 from detector import __version__
-from detector.config import count_config, detect_config
+from detector.config import count_config, detect_config, scale_config
 from detector.console import Watcher, console, counts_table, scenes_table, show_rejected
-from detector.errors import RailcarsError
+from detector.errors import RailcarsError, UsageError
+
+if TYPE_CHECKING:
+    from detector.run import Inputs
+    from detector.scale.cluster import Cluster
 
 EXIT_STRICT, EXIT_USAGE, EXIT_NOTHING = 1, 2, 3
 
@@ -28,9 +33,13 @@ Out = Annotated[Path, typer.Option(help="The RUN folder; grows with every call."
 Run = Annotated[Path, typer.Argument(help="A RUN folder.")]
 Manifest = Annotated[Path | None, typer.Option(help="CSV with what the files do not say (docs/inputs.md).")]
 History = Annotated[Path | None, typer.Option(help="CSV of earlier counts made by eye.")]
+Tracks = Annotated[Path | None, typer.Option(help="GeoJSON of track lines: they cap what a hidden part can hold.")]
 WeightsName = Annotated[str | None, typer.Option(help="Name of shipped weights, or path of their .json.")]
 DetectSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/detect.yaml.")]
 CountSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/count.yaml.")]
+EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Compute here, or on a Ray cluster (docs/scale.md).")]
+Address = Annotated[str | None, typer.Option(help="host:port of the cluster's head, with --engine ray.")]
+ScaleSettings = Annotated[Path | None, typer.Option("--scale", help="YAML instead of configs/scale.yaml.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail (1) if any input was rejected.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -93,8 +102,12 @@ def run(
     out: Out,
     manifest: Manifest = None,
     history: History = None,
+    tracks: Tracks = None,
     weights: WeightsName = None,
     settings: DetectSettings = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    scale: ScaleSettings = None,
     strict: Strict = False,
     quiet: Quiet = False,
     json_output: AsJson = False,
@@ -104,11 +117,13 @@ def run(
     Example: railcars run images --facilities facilities.geojson --out RUN
     """
     from detector.report import report as write_report
-    from detector.run import count_step
+    from detector.run import Inputs, check_beside, count_step
 
     plain = quiet or json_output
-    rejected = _detect(images, facilities, out, manifest=manifest, weights=weights, settings=settings, quiet=plain)
-    counts = count_step(out, count_config(), history)
+    check_beside(facilities, history, tracks)
+    with _cluster(engine, address, scale) as cluster:
+        rejected = _detect(Inputs(tuple(images), facilities, manifest), out, weights, settings, cluster, quiet=plain)
+    counts = count_step(out, count_config(), history, tracks)
     page = write_report(out)
     _finish(counts, quiet=plain, json_output=json_output)
     if not plain:
@@ -124,6 +139,9 @@ def detect(
     manifest: Manifest = None,
     weights: WeightsName = None,
     settings: DetectSettings = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    scale: ScaleSettings = None,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
@@ -131,7 +149,10 @@ def detect(
 
     Example: railcars detect images --facilities facilities.geojson --out RUN
     """
-    rejected = _detect(images, facilities, out, manifest=manifest, weights=weights, settings=settings, quiet=quiet)
+    from detector.run import Inputs
+
+    with _cluster(engine, address, scale) as cluster:
+        rejected = _detect(Inputs(tuple(images), facilities, manifest), out, weights, settings, cluster, quiet=quiet)
     if strict and rejected:
         raise typer.Exit(EXIT_STRICT)
 
@@ -140,6 +161,7 @@ def detect(
 def count(
     folder: Run,
     history: History = None,
+    tracks: Tracks = None,
     settings: CountSettings = None,
     quiet: Quiet = False,
     json_output: AsJson = False,
@@ -150,7 +172,7 @@ def count(
     """
     from detector.run import count_step
 
-    counts = count_step(folder, count_config(settings), history)
+    counts = count_step(folder, count_config(settings), history, tracks)
     _finish(counts, quiet=quiet or json_output, json_output=json_output)
     _exit(counts, 0, strict=False)
 
@@ -190,23 +212,30 @@ def evaluate(
         console().print(table)
 
 
+def _cluster(
+    engine: Literal["local", "ray"], address: str | None, scale: Path | None
+) -> "AbstractContextManager[Cluster | None]":
+    """The cluster that computes; None for this process."""
+    if engine == "local":
+        if address or scale:
+            raise UsageError("--address and --scale are for clusters.", "Give --engine ray with them.")
+        return nullcontext()
+    from detector.scale import connect
+
+    return connect(scale_config(scale), address)
+
+
 def _detect(
-    images: list[Path],
-    facilities: Path,
-    out: Path,
-    *,
-    manifest: Path | None,
-    weights: str | None,
-    settings: Path | None,
-    quiet: bool,
+    inputs: "Inputs", out: Path, weights: str | None, settings: Path | None, cluster: "Cluster | None", *, quiet: bool
 ) -> int:
     """Detect with progress; returns how many inputs were rejected."""
-    from detector.run import Inputs, detect_step
+    from detector.run import detect_step
     from detector.weights import load_weights
 
-    inputs = Inputs(tuple(images), facilities, manifest)
     with Watcher(quiet=quiet) as watcher:
-        result, rejected = detect_step(inputs, out, load_weights(weights), detect_config(settings), watcher)
+        result, rejected = detect_step(
+            inputs, out, load_weights(weights), detect_config(settings), watcher, cluster=cluster
+        )
     if not quiet:
         console().print(
             f"{result.n_scenes} scenes ({result.n_new} new), {result.n_tiles} tiles in {result.seconds:.1f} s, "

@@ -27,7 +27,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class Watcher:
-    """Progress of detection (`detector.detection.engine.Progress`): a bar on a terminal, plain lines otherwise."""
+    """Progress of detection (`detector.detection.books.Progress`): a bar on a terminal, plain lines otherwise."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

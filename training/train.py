@@ -14,7 +14,7 @@ import yaml
 from detector.errors import RailcarsError, UsageError
 from detector.store import write_text
 from training.classes import class_names
-from training.fitting.launch import is_worker, launch
+from training.fitting.launch import is_worker, launch, on_processors
 from training.fitting.offline import go_offline
 from training.fitting.run_page import write_page
 from training.settings import TrainConfig, train_config
@@ -35,7 +35,7 @@ def train(
         config: settings.
         data: folder made by `training.dataset`, or any YOLO folder of oriented boxes with our classes.
         out: run folder: index.html, weights/best.pt, last.pt and step.pt, results.csv, progress.json, config.json.
-        device: "auto", "cpu", or the number of a CUDA device; several, as "0,1", in processes of their own.
+        device: "auto", "cpu", or the number of a CUDA device; several, as "0,1" or "cpu,cpu", in a process each.
         resume: go on from the step in `out`/weights/step.pt; starts anew where there is no training at all.
         start: weights to begin from: safetensors, a checkpoint, or a name that Ultralytics publishes.
 
@@ -65,7 +65,7 @@ def train(
         _note_data(data, out)
     trainer = RailcarTrainer(
         config,
-        ultralytics_arguments(config, tiles, out, device),
+        ultralytics_arguments(config, tiles, out, "cpu" if on_processors(device) else device),
         start=start,
         going_on=report.going_on and begun.exists(),
         spent_s=report.spent_s,

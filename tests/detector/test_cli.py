@@ -51,6 +51,14 @@ def test_scenes_prints_a_verdict_for_a_bad_file(folder: Path) -> None:
     assert "1,2,3 of 3 " in text
 
 
+def test_wrong_tracks_are_told_before_anything_is_detected(folder: Path) -> None:
+    (folder / "tracks.geojson").write_text("{}")
+    given = (folder / "images", "--facilities", folder / "facilities.geojson", "--out", folder / "run")
+    with pytest.raises(RailcarsError, match=r"tracks\.geojson"):
+        call("run", *given, "--tracks", folder / "tracks.geojson")
+    assert not (folder / "run").exists()
+
+
 def test_nothing_usable_exits_with_3(tmp_path: Path) -> None:
     (tmp_path / "a_20230105.tif").write_text("no picture")
     assert call("scenes", tmp_path)[0] == cli.EXIT_NOTHING
@@ -102,3 +110,19 @@ def test_history_by_eye_and_other_settings_only_recount(folder: Path) -> None:
     railcars = next(row for row in json.loads(text) if row["group"] == "railcar")
     assert code == 0
     assert railcars["baseline_n"] == 12 and railcars["baseline_max"] == 12
+
+
+@pytest.mark.integration
+def test_tracks_are_kept_with_the_run(folder: Path) -> None:
+    call("detect", folder / "images", "--facilities", folder / "facilities.geojson", "--out", folder / "run", "-q")
+    outline = json.loads((folder / "facilities.geojson").read_text())["features"][0]["geometry"]["coordinates"][0]
+    geometry = {"type": "LineString", "coordinates": [outline[0], outline[2]]}
+    track = {"type": "Feature", "properties": {"facility_id": "yard"}, "geometry": geometry}
+    (folder / "drawn.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [track]}))
+    assert call("count", folder / "run", "--tracks", folder / "drawn.geojson", "-q")[0] == 0
+    kept = (folder / "run" / "tracks.geojson").read_text()
+    (folder / "drawn.geojson").unlink()
+    assert call("count", folder / "run", "-q")[0] == 0
+    assert (folder / "run" / "tracks.geojson").read_text() == kept
+    record = json.loads((folder / "run" / "run.json").read_text())
+    assert record["tracks"]["path"].endswith("tracks.geojson")

@@ -286,6 +286,24 @@ class TestDevices:
         with pytest.raises(UsageError, match="multiple of 3"):
             launch([], "0,1,2", 16)
 
+    @pytest.mark.integration
+    def test_two_processes_agree_on_the_weights_and_write_once(self, tiles: Path, tmp_path: Path) -> None:
+        (tmp_path / "train.yaml").write_text(small_config(epochs=2).model_dump_json())
+        out = tmp_path / "run"
+        given = f"--config {tmp_path / 'train.yaml'} --data {tiles} --out {out} --devices cpu,cpu".split()
+        ours = {"training.train": "tests.training.fitting.two_processes"}
+        worker = [ours.get(part, part) for part in command(given, "cpu,cpu")]
+        done = subprocess.run(worker, cwd=Path(__file__).parents[2], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        one, two = (torch.load(out / "weights" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        state = StepState.read(out / "weights" / "step.pt")
+        assert all(torch.equal(one[name], state.model[name]) for name in one)
+        assert (state.epoch, state.updates) == (2, 4)  # 8 tiles, 4 a step, both processes together
+        assert [line.split(",")[0].strip() for line in (out / "results.csv").read_text().splitlines()[1:]] == ["1", "2"]
+        assert json.loads((out / "progress.json").read_text())["epoch"] == 2
+        assert done.stdout.count("trained 2 epochs") == 1
+
 
 class TestInput:
     def test_a_folder_without_tiles(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One process per GPU: the same command, started once for each by torch."""
+"""One process per device: the same command, started once for each by torch."""
 
 import os
 import subprocess
@@ -13,15 +13,20 @@ def is_worker() -> bool:
     return "LOCAL_RANK" in os.environ
 
 
+def on_processors(devices: str) -> bool:
+    """Whether every device is the CPU: "cpu", or "cpu,cpu" for two processes that share it."""
+    return set(devices.split(",")) == {"cpu"}
+
+
 def command(arguments: Sequence[str], devices: str) -> list[str]:
-    """The command that starts `python -m training.train` once for each of `devices`, numbers joined by commas."""
+    """The command that starts `python -m training.train` once for each of `devices`, joined by commas."""
     count = len(devices.split(","))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     return [*launcher, "-m", "training.train", *arguments]
 
 
 def launch(arguments: Sequence[str], devices: str, batch: int) -> int:
-    """Train on several GPUs and return the exit status.
+    """Train on several devices and return the exit status.
 
     Raises:
         UsageError: the batch cannot be shared out equally.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model
@@ -48,6 +49,7 @@ class RailcarTrainer(OBBTrainer):
     last: Path
     best: Path
     epochs: int
+    model: torch.nn.Module
     train_time_start: float
 
     def __init__(
@@ -71,6 +73,7 @@ class RailcarTrainer(OBBTrainer):
         self.batch_in_epoch = self.skipped = 0
         self.taken_over = 0.0
         super().__init__(overrides=overrides | {"resume": going_on})  # resuming keeps results.csv
+        self.processes = int(os.environ.get("WORLD_SIZE", "1")) if self.device.type == "cpu" else 1
         self.args.workers = int(overrides["workers"])  # the base class sets 0 on CPU
         self.add_callback("on_train_epoch_start", RailcarTrainer._plan_epoch)
         self.add_callback("on_train_batch_end", RailcarTrainer._after_batch)
@@ -196,13 +199,22 @@ class RailcarTrainer(OBBTrainer):
         self.resume = False
 
     def _setup_train(self) -> None:
+        if self.processes > 1:
+            distributed.init_process_group("gloo")
         super()._setup_train()
         if self.device.type == "cpu":  # Ultralytics leaves a core idle when it picks the device
-            torch.set_num_threads(self.config.fit.threads or len(os.sched_getaffinity(0)))
+            cores = len(os.sched_getaffinity(0)) // self.processes
+            torch.set_num_threads(self.config.fit.threads or max(1, cores))
         if unwrap_model(self.model).precision is torch.float16:
             self.scaler = torch.amp.GradScaler(self.device.type)
         if self.going_on:
             self.skipped = StepState.read(self.wdir / "step.pt").restore(self)
+
+    def _build_train_pipeline(self) -> None:
+        if self.processes > 1:  # Ultralytics does this for GPUs only
+            self.world_size = self.processes
+            self.model = DistributedDataParallel(self.model, broadcast_buffers=False)
+        super()._build_train_pipeline()
 
     def _get_warmup_iterations(self, num_batches: int) -> int:
         """None of the stock kind: `optimizer_step` warms up."""
