@@ -5,6 +5,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/pip --disable-pip-version-check -q
 CORE    := $(VENV)/.core
 FULL    := $(VENV)/.full
+BENCH   := $(VENV)/.bench
 
 # What the commands work on; override on the command line: make train DATA=my/tiles
 SEED    ?= 1
@@ -24,11 +25,11 @@ OUT     ?= runs/train
 NAME    ?= railcars-n
 WEIGHTS ?= weights/railcars-n.json
 
-.PHONY: help setup demo test lint scenes dataset mine train finetune export calibrate evaluate predict bench bench-detection
+.PHONY: help setup demo test lint scenes dataset mine train finetune export calibrate evaluate evaluate-counting predict bench bench-network bench-detection
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(CORE): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -39,6 +40,10 @@ $(FULL): $(CORE)
 	$(PIP) install -e .[train,dev]
 	touch $@
 
+$(BENCH): $(FULL)
+	$(PIP) install -e .[bench]
+	touch $@
+
 setup: $(FULL)  ## install everything: the extras train and dev too
 
 demo: $(CORE)  ## render the example series, count it, write runs/demo/report.html (core install only)
@@ -47,7 +52,7 @@ demo: $(CORE)  ## render the example series, count it, write runs/demo/report.ht
 	$(BIN)/railcars run runs/demo-scenes/images --facilities runs/demo-scenes/facilities.geojson --out runs/demo
 
 test: $(FULL)  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(FULL)  ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -83,12 +88,14 @@ HELDOUT := data/heldout
 
 $(HELDOUT)/%/facilities.geojson: | $(CORE)
 	$(BIN)/python -m training.synth --profile configs/synth-heldout.yaml --out $(HELDOUT)/$* \
-	  $(if $(filter calibration,$*),--facilities 60 --dates 3 --seed 301,--facilities 24 --dates 2 --seed 302)
+	  $(if $(filter calibration,$*),--facilities 60 --dates 3 --seed 301,--facilities 70 --dates 4 --seed 302)
+
+DETECT_CALIBRATION = $(BIN)/railcars detect $(HELDOUT)/calibration --quiet --out runs/calibration --weights $(WEIGHTS) \
+  --facilities $(HELDOUT)/calibration/facilities.geojson
 
 calibrate: $(CORE) $(HELDOUT)/calibration/facilities.geojson  ## fit the calibration of WEIGHTS on held-out facilities
 	rm -rf runs/calibration
-	$(BIN)/railcars detect $(HELDOUT)/calibration --quiet --facilities $(HELDOUT)/calibration/facilities.geojson \
-	  --out runs/calibration --weights $(WEIGHTS)
+	$(DETECT_CALIBRATION)
 	$(BIN)/python -m training.calibrate --runs runs/calibration --truth $(HELDOUT)/calibration --weights $(WEIGHTS) --rendered
 
 evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on other held-out facilities
@@ -97,13 +104,22 @@ evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on othe
 	  --out runs/evaluation --weights $(WEIGHTS) --quiet
 	$(BIN)/python -m training.evaluate runs/evaluation --truth $(HELDOUT)/test \
 	  --json benchmarks/results/evaluation.json --page runs/evaluation/evaluation.html
+	$(MAKE) evaluate-counting
+
+evaluate-counting: $(CORE) $(HELDOUT)/calibration/facilities.geojson  ## measure counts and verdicts on the detections of evaluate
+	test -e runs/calibration/run.json || $(DETECT_CALIBRATION)
+	$(BIN)/python -m benchmarks.bench_counting runs/evaluation --truth $(HELDOUT)/test \
+	  --calibration-run runs/calibration --calibration-truth $(HELDOUT)/calibration \
+	  --page runs/evaluation/counting.html --record
 
 predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
 	$(BIN)/railcars run $(IMAGES) --facilities $(FACILITIES) --out $(RUN) --weights $(WEIGHTS)
 
-bench: $(FULL)  ## time and memory of the merge; counts of one picture in six deliveries
-	$(BIN)/python -m benchmarks.bench_merge
-	$(BIN)/python -m benchmarks.bench_deliveries
+bench: $(BENCH) $(HELDOUT)/calibration/facilities.geojson $(HELDOUT)/test/facilities.geojson  ## speed and memory, beside SAHI and Ultralytics (an hour)
+	$(BIN)/python -m benchmarks.bench_speed
+
+bench-network: $(BENCH) $(HELDOUT)/calibration/facilities.geojson $(HELDOUT)/test/facilities.geojson  ## the network alone: precisions, tile sizes, batches
+	$(BIN)/python -m benchmarks.bench_network
 
 bench-detection: $(CORE)  ## the standing benchmark of WEIGHTS; REAL: annotated GeoTIFFs to judge too
 	$(BIN)/python -m benchmarks.bench_detection --weights $(WEIGHTS) $(if $(REAL),--real $(REAL)) --page runs/benchmark.html

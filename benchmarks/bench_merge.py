@@ -7,19 +7,15 @@ them before any merge; `pile`, all boxes on one spot. Each measurement runs in a
 import argparse
 import json
 import math
-import multiprocessing
-import resource
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.fresh import fresh, peak_mb
 from detector.merge import merge
 
-SIZES = (10_000, 30_000, 100_000, 300_000)
+SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 LAYOUTS = ("yard", "crowd", "pile")
 COPIES = 20
 GSD_M = 0.30
@@ -56,16 +52,6 @@ def measure(layout: str, count: int) -> dict[str, str | int | float]:
     }
 
 
-def peak_mb() -> float:
-    """Peak resident memory of this process; on Linux not that of the parent which getrusage would include."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
 def main() -> None:
     """Measure every layout at every size and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -73,10 +59,7 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=LAYOUTS)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
     args = parser.parse_args()
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh, max_tasks_per_child=1) as pool:
-        cases = [(layout, size) for layout in args.layouts for size in args.sizes]
-        rows = list(pool.map(measure, *zip(*cases, strict=True)))
+    rows = [fresh(measure, layout, size) for layout in args.layouts for size in args.sizes]
     if args.json:
         print(json.dumps(rows))
         return

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from detector.geometry import Bools, BoxIndex, Floats, Ints, areas, as_xywhr, canonical, intersection_areas
 from detector.tiling import SLACK_PX, Tile
 
-_LARGEST_BLOCK = 2048
+_LARGEST_BLOCK, _GROWTH = 2048, 8
 
 
 def merge(
@@ -122,7 +122,7 @@ def _greedy(boxes: Floats, groups: Ints, threshold: float) -> Bools:
         for row, low, high in zip(rows.tolist(), bounds[:-1], bounds[1:], strict=True):
             if low < high and claimed[row] < threshold:
                 claimed[later[low:high]] += claim[low:high]
-        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
+        start, size = start + size, min(_GROWTH * size, _LARGEST_BLOCK)
     return np.asarray(claimed < threshold)
 
 

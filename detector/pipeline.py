@@ -1,20 +1,24 @@
 """Scenes to tables: plan, run what is missing, put the tables together; resumable at any moment."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detector.backends import Backend, open_backend
 from detector.config import DetectConfig, class_table
-from detector.detection.engine import Engine, Progress, Silent
-from detector.detection.planning import Planner
+from detector.detection.books import Books, Progress, Silent
+from detector.detection.engine import Engine
+from detector.detection.planning import Plan, Planner
 from detector.detection.reading import Readers
 from detector.detection.tables import Parts, write_facilities, write_tables
 from detector.facilities import Facility
 from detector.scenes import Rejection, Scene
 from detector.store import Ledger, open_run_folder, sweep
 from detector.weights import Weights
+
+Compute = Callable[[Books, Sequence[Plan]], None]
+"""Finishes plans, on hardware of its own; tells the books."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def detect(
     config: DetectConfig,
     *,
     backend: Backend | None = None,
+    compute: Compute | None = None,
     progress: Progress | None = None,
 ) -> DetectResult:
     """Detect in every scene what stands in the facilities, and write the tables of the run.
@@ -72,6 +77,7 @@ def detect(
         weights: checked weights.
         config: settings.
         backend: what runs the network; by default OpenVINO on the CPU, opened when the first scene needs it.
+        compute: computes the scenes elsewhere (`detector.scale.cluster.Cluster.compute`), in place of `backend`.
         progress: is told how far it is.
 
     Raises:
@@ -89,14 +95,15 @@ def detect(
         plans, rejected = planner.plan(scenes, facilities)
         parts = Parts(run / "parts")
         todo = [plan for plan in plans if not parts.has(plan.part)]
-        engine = None
-        if todo:
+        books = Books(planner, ledger, parts, watcher)
+        if todo and compute:
+            compute(books, todo)
+        elif todo:
             backend = backend or open_backend(weights, config)
             ledger.used(backend.name)
             with Readers(weights.spec.gsd_m) as readers:
-                engine = Engine(planner, backend, readers, ledger, parts, watcher)
-                engine.run(todo)
-            rejected += engine.rejected
+                Engine(books, backend, readers).run(todo)
+        rejected += books.rejected
         names = [plan.part for plan in plans if parts.has(plan.part)]
         detections, shown = parts.read(names)
         write_facilities(run / "facilities.geojson", facilities)
@@ -106,8 +113,8 @@ def detect(
         run=run,
         n_scenes=len(names),
         n_new=sum(parts.has(plan.part) for plan in todo),
-        n_tiles=engine.n_computed if engine else 0,
-        n_tiles_known=engine.n_known if engine else 0,
+        n_tiles=books.n_computed,
+        n_tiles_known=books.n_known,
         n_objects=len(detections),
         n_detected=int(detections["detected"].sum()),
         rejected=tuple(rejected),

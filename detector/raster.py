@@ -16,6 +16,7 @@ from shapely import make_valid, unary_union
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
+from detector.pixels.modelgrid import ModelGrid
 from detector.pixels.rasterfile import all_valid, read_values
 from detector.pixels.scenefiles import SceneFiles
 from detector.pixels.stretch import SOLID_PX, Stretch, stretch_of
@@ -28,21 +29,20 @@ CUBIC_REACH = 2.0  # half width of the cubic kernel, in pixels of the coarser gr
 
 
 class SceneReader:
-    """Reads a scene at the model's GSD; a context manager, one per thread.
+    """Reads a scene on a model's pixel grid; a context manager, one per thread.
 
-    Model pixels are the scene's pixel axes rescaled: x_model = x_px * gsd_x_m / gsd_model_m, and so for y.
     Law: the pixel at one model coordinate does not depend on the window it is read in, nor on how
     the scene is cut into files (within 1 grey level, the rounding of the resampling).
 
     Args:
         scene: the scene.
         gsd_model_m: GSD of the model in metres.
+        native: a scene within this share of the model's GSD is read as it is; see `ModelGrid`.
     """
 
-    def __init__(self, scene: Scene, gsd_model_m: float = 0.30) -> None:
+    def __init__(self, scene: Scene, gsd_model_m: float = 0.30, native: float = 0.0) -> None:
         self.scene = scene
-        self.scale_x = gsd_model_m / scene.gsd_x_m  # scene pixels per model pixel
-        self.scale_y = gsd_model_m / scene.gsd_y_m
+        self.grid = ModelGrid.of(scene, gsd_model_m, native)
         self._files = SceneFiles(scene)
 
     @cached_property
@@ -62,30 +62,33 @@ class SceneReader:
     @property
     def shape_model(self) -> tuple[int, int]:
         """(H, W) of the scene in model pixels: those whose centre lies in the scene."""
-        height, width = self.scene.height / self.scale_y, self.scene.width / self.scale_x
-        return max(1, math.ceil(height - 0.5 - 1e-6)), max(1, math.ceil(width - 0.5 - 1e-6))
+        return self.grid.shape(self.scene)
 
     def read(self, x0: int, y0: int, w: int, h: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """A window in model pixels, which may reach beyond the scene.
 
         Returns:
-            The image, uint8 (h, w, 3): red, green, blue, or grey three times; 114 where it is not valid. The
-            validity, bool (h, w): the centre of the model pixel falls on a valid pixel of the scene.
+            The image, uint8 (h, w, 3): red, green, blue, or grey three times; 114 where it is not valid. In memory
+            one plane follows another, as in files and in the network. The validity, bool (h, w): the centre of the
+            model pixel falls on a valid pixel of the scene.
         """
-        xs, ys = _Span.of(x0, w, self.scale_x), _Span.of(y0, h, self.scale_y)
-        values, source_valid = self._files.read(xs.first, ys.first, xs.count, ys.count)
-        source_valid = self.stretch.settle(values, source_valid)
-        grey = self.stretch.grey(values)
-        grey[:, ~source_valid] = PAD
-        valid = source_valid[np.ix_(ys.nearest, xs.nearest)]
-        frame = (xs.start, ys.start, xs.stop, ys.stop)
-        # As floats: 8 bit would be clipped between the two passes, whose order depends on the window.
-        planes = [Image.fromarray(band).resize((w, h), Image.Resampling.BICUBIC, box=frame) for band in grey]
-        levels = np.rint(np.stack([np.asarray(plane) for plane in planes], axis=-1)).clip(0, 255)
-        image = np.empty((h, w, 3), dtype=np.uint8)
-        image[...] = levels
-        image[~valid] = PAD
-        return image, valid
+        xs, ys = self._span(x0, w, self.grid.scale_x), self._span(y0, h, self.grid.scale_y)
+        values, valid = self._files.read(xs.first, ys.first, xs.count, ys.count)
+        valid = self.stretch.settle(values, valid)
+        levels = self.stretch.grey(values)
+        if not valid.all():
+            levels[:, ~valid] = PAD
+        if xs.resampled or ys.resampled:
+            image, seen = _resized(levels, xs, ys), valid[np.ix_(ys.nearest, xs.nearest)]
+        else:
+            image, seen = levels[:, ys.inner, xs.inner], valid[ys.inner, xs.inner]
+        if not seen.all():
+            image[:, ~seen] = PAD
+        return np.moveaxis(image if len(image) == 3 else np.repeat(image, 3, axis=0), 0, 2), seen
+
+    def _span(self, start: int, length: int, scale: float) -> "_Span":
+        solid = SOLID_PX if self.stretch.blank_zero else 0
+        return _Span.of(start, length, scale, solid)
 
     def valid_geometry(self, within: BaseGeometry | None = None) -> BaseGeometry:
         """Where the scene has data: polygons in scene pixels, from a mask of at most `MASK_PX` a side.
@@ -116,12 +119,13 @@ class SceneReader:
         (dx, dy), (left, top, right, bottom) = self.scene.offsets_px[index], frame
         rectangle = box(*frame)
         dataset, blank_zero = self._files.dataset(index), self.stretch.blank_zero
-        if all_valid(dataset, self.scene.bands) and not blank_zero:
+        if all_valid(dataset, self.scene.bands) and not blank_zero and self.scene.mask(index) is None:
             return rectangle
         window = Window(left - dx, top - dy, right - left, bottom - top)
         values, valid = read_values(dataset, self.scene.bands, window, step)
         if blank_zero:
             valid &= values.any(axis=0)
+        valid = self._files.unclouded(index, valid, window, step)
         rows, columns = valid.shape
         step_x, step_y = (right - left) / columns, (bottom - top) / rows
         cell_m2 = self.scene.gsd_x_m * step_x * self.scene.gsd_y_m * step_y
@@ -138,25 +142,54 @@ class SceneReader:
 class _Span:
     """One axis of a read: the scene pixels needed, and where the model pixels lie among them.
 
-    The scene pixels `first` .. `first + count` hold the window with the reach of the kernel around
-    it; counted from `first`, `start` and `stop` are the window's ends, and `nearest` the pixel under
-    each model pixel's centre.
+    The scene pixels `first` .. `first + count` hold the window with the reach of the kernel and of the
+    blank areas around it; counted from `first`, `start` and `stop` are the window's ends, `inner` the same
+    where nothing is resampled, and `nearest` the pixel under each model pixel's centre. `origin` and `length` are
+    the window in model pixels.
     """
 
     first: int
     count: int
     start: float
     stop: float
-    nearest: NDArray[np.intp]
+    origin: int
+    length: int
+    scale: float
+
+    @property
+    def resampled(self) -> bool:
+        return self.scale != 1.0
+
+    @property
+    def inner(self) -> slice:
+        return slice(int(self.start), int(self.stop))
+
+    @property
+    def nearest(self) -> NDArray[np.intp]:
+        centres = np.arange(self.origin, self.origin + self.length) + 0.5
+        return np.asarray(np.floor(centres * self.scale), dtype=np.intp) - self.first
 
     @classmethod
-    def of(cls, start: int, length: int, scale: float) -> Self:
+    def of(cls, start: int, length: int, scale: float, solid: int) -> Self:
         """The span of `length` model pixels from `start`, at `scale` scene pixels per model pixel."""
-        reach = CUBIC_REACH * max(1.0, scale) + SOLID_PX
+        reach = solid + (CUBIC_REACH * max(1.0, scale) if scale != 1.0 else 0.0)
         first = math.floor(start * scale - reach)
         count = math.ceil((start + length) * scale + reach) - first
-        nearest = np.floor((np.arange(start, start + length) + 0.5) * scale).astype(np.intp) - first
-        return cls(first, count, start * scale - first, (start + length) * scale - first, nearest)
+        return cls(first, count, start * scale - first, (start + length) * scale - first, start, length, scale)
+
+
+def _resized(levels: NDArray[np.uint8], xs: _Span, ys: _Span) -> NDArray[np.uint8]:
+    """The window (B, h, w) of levels (B, H, W), by cubic convolution.
+
+    Along x, then along y: done at once, the order would depend on the window, and with it what is clipped
+    between the two.
+    """
+    height, w, h = levels.shape[1], xs.length, ys.length
+    planes = [Image.fromarray(plane) for plane in levels]
+    picture = Image.merge("RGB", planes) if len(planes) == 3 else planes[0]
+    across = picture.resize((w, height), Image.Resampling.BICUBIC, box=(xs.start, 0, xs.stop, height))
+    image = across.resize((w, h), Image.Resampling.BICUBIC, box=(0, ys.start, w, ys.stop))
+    return np.stack([np.asarray(plane) for plane in image.split()])
 
 
 def _polygons(geometry: BaseGeometry) -> BaseGeometry:
@@ -164,27 +197,3 @@ def _polygons(geometry: BaseGeometry) -> BaseGeometry:
     if isinstance(geometry, Polygon | MultiPolygon):
         return geometry
     return unary_union([part for part in getattr(geometry, "geoms", ()) if part.area > 0])
-
-
-def quality(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> dict[str, float]:
-    """Sharpness, contrast and brightness of the valid pixels of an image (h, w, 3).
-
-    brightness is the mean grey / 255 and contrast its standard deviation / 255. sharpness is the mean
-    squared 4-neighbour Laplacian over 20 times the variance: 1 for white noise (20 is the sum of the
-    squared weights of the Laplacian), near 0 for a blurred image, the same at any contrast. NaN where
-    too little is valid.
-    """
-    if not valid.any():
-        return {"sharpness": math.nan, "contrast": math.nan, "brightness": math.nan}
-    grey = image.astype(np.float64).mean(axis=-1)
-    variance = float(grey[valid].var())
-    cross = (np.s_[1:-1, 1:-1], np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:])
-    centre, *around = (grey[place] for place in cross)
-    inner = np.logical_and.reduce([valid[place] for place in cross])
-    laplacian = (4 * centre - sum(around))[inner]
-    sharpness = float((laplacian**2).mean()) / (20 * variance) if inner.any() and variance > 0 else math.nan
-    return {
-        "sharpness": sharpness,
-        "contrast": math.sqrt(variance) / 255,
-        "brightness": float(grey[valid].mean()) / 255,
-    }

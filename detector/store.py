@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 
 from detector.errors import RunMismatch, UsageError
 
+GROUP = 8
+"""Tiles that are made durable together."""
 _SCRATCH = ".tmp-"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -35,7 +36,6 @@ class TileResult:
         scores: N x C float32, class probabilities.
         cut: N, whether the window's end may have cut the object.
         valid: share of the tile's pixels that hold data.
-        quality: sharpness, contrast and brightness of those pixels; NaN where too few are valid.
         look: sums over those pixels, see `detector.pixels.look`.
     """
 
@@ -43,7 +43,6 @@ class TileResult:
     scores: NDArray[np.float32]
     cut: NDArray[np.bool_]
     valid: float
-    quality: tuple[float, float, float]
     look: NDArray[np.float64]
 
     def __post_init__(self) -> None:
@@ -57,26 +56,30 @@ class TileResult:
             raise ValueError(f"Boxes, scores and cuts must have one row each. Received: {lengths}.")
 
     def to_bytes(self) -> bytes:
-        """Serialise, compressed, without pickle."""
-        buffer = BytesIO()
-        seen = np.array([self.valid, *self.quality])
-        np.savez_compressed(buffer, xywhr=self.xywhr, scores=self.scores, cut=self.cut, seen=seen, look=self.look)
-        return buffer.getvalue()
+        """Serialise, without pickle: numbers of boxes, classes and sums, then the arrays, little-endian."""
+        head = np.array([len(self.xywhr), self.scores.shape[1], len(self.look)], dtype="<u4")
+        seen = np.array([self.valid, *self.look], dtype="<f8")
+        arrays = (head, seen, self.xywhr.astype("<f8"), self.scores.astype("<f4"), self.cut.astype("u1"))
+        return b"".join(array.tobytes() for array in arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of `to_bytes`."""
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            valid, sharpness, contrast, brightness = (float(value) for value in arrays["seen"])
-            quality = (sharpness, contrast, brightness)
-            return cls(arrays["xywhr"], arrays["scores"], arrays["cut"], valid, quality, arrays["look"])
+        n, classes, sums = (int(number) for number in np.frombuffer(data, "<u4", 3))
+        places = np.cumsum([12, 8 * (1 + sums), 40 * n, 4 * n * classes])
+        valid, *look = np.frombuffer(data, "<f8", 1 + sums, places[0]).tolist()
+        xywhr = np.frombuffer(data, "<f8", 5 * n, places[1]).reshape(n, 5)
+        scores = np.frombuffer(data, "<f4", n * classes, places[2]).reshape(n, classes)
+        cut = np.frombuffer(data, "u1", n, places[3]).astype(bool)
+        return cls(xywhr, scores, cut, valid, np.array(look))
 
 
 class Ledger:
     """Finished tiles by content key, in one SQLite file; a context manager for one thread.
 
-    A result is durable when `put` returns; a kill at any moment leaves all of it or nothing. The file
-    is locked while it is open. It is safe to delete: everything in it can be computed again.
+    Results become durable in groups, since each time the disk is waited for: a kill at any moment loses at most
+    the last `GROUP` - 1 of them, and leaves of each all or nothing. The file is locked while it is open. It is
+    safe to delete: everything in it can be computed again.
 
     Args:
         path: the file, created if it is missing.
@@ -87,6 +90,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._pending = 0
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         except sqlite3.Error as error:
@@ -108,8 +112,23 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Release the file."""
-        self._db.close()
+        """Keep all that was put, and release the file."""
+        try:
+            self.flush()
+        finally:
+            self._db.close()
+
+    def flush(self) -> None:
+        """Make all that was put durable.
+
+        Raises:
+            UsageError: it cannot be written, for want of space for example.
+        """
+        if self._db.in_transaction:
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise _unusable(self.path, error) from error
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Tie the run to `identity` on first use, and compare with it later on.
@@ -155,15 +174,21 @@ class Ledger:
         return None if row is None else TileResult.from_bytes(row[0])
 
     def put(self, key: str, result: TileResult) -> None:
-        """Store `result` under `key`.
+        """Store `result` under `key`; `get` has it at once, the disk with its group.
 
         Raises:
             UsageError: it cannot be written, for want of space for example.
         """
         try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN")
+                self._pending = 0
             self._db.execute("INSERT OR REPLACE INTO tiles VALUES (?, ?)", (key, result.to_bytes()))
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from error
+        self._pending += 1
+        if self._pending == GROUP:
+            self.flush()
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> UsageError:

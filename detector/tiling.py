@@ -130,9 +130,9 @@ class TileGrid:
             wanted = shapely.intersection(wanted, valid)
         if wanted.area == 0:
             return []
-        rows, cols = np.indices(self.shape(shape_model)).reshape(2, -1)
-        tiles = [self.tile(int(row), int(col), shape_model) for row, col in zip(rows, cols, strict=True)]
-        cores = np.clip([tile.core_px for tile in tiles], 0, [width, height, width, height])
+        n_rows, n_cols = self.shape(shape_model)
+        x0, x1 = np.clip(np.transpose([self._core(col, n_cols) for col in range(n_cols)]), 0, width)
+        y0, y1 = np.clip(np.transpose([self._core(row, n_rows) for row in range(n_rows)]), 0, height)
         shapely.prepare(wanted)
-        met = shapely.intersects(wanted, shapely.box(*cores.T))
-        return [tile for tile, use in zip(tiles, np.atleast_1d(met), strict=True) if use]
+        met = shapely.intersects(wanted, shapely.box(x0, y0[:, None], x1, y1[:, None]))
+        return [self.tile(int(row), int(col), shape_model) for row, col in np.argwhere(met)]

@@ -60,27 +60,24 @@ class Backend(Protocol):
         not on its neighbours in the stream. `tiles` is advanced in the caller's thread.
 
         Args:
-            tiles: pairs of a key and an RGB tile, H x W x 3 uint8 with H = W = `spec.imgsz`.
+            tiles: pairs of a key and an RGB tile, H x W x 3 uint8 with H = W = `spec.imgsz`; best with its planes
+                one after another in memory.
         """
         ...
 
 
-def batches(
+def chunks(
     tiles: Iterable[tuple[K, NDArray[np.uint8]]], size: int, edge_px: int
-) -> Iterator[tuple[tuple[K, ...], NDArray[np.uint8]]]:
-    """Cut a stream into batches of one shape, `size` x `edge_px` x `edge_px` x 3, the last one padded with 0.
-
-    Yields:
-        The keys of the batch, fewer than `size` in the last one, and its images.
+) -> Iterator[list[tuple[K, NDArray[np.uint8]]]]:
+    """Cut a stream into batches of `size` tiles, fewer in the last one.
 
     Raises:
-        ValueError: a tile has another shape.
+        ValueError: a tile is not `edge_px` x `edge_px` x 3.
     """
     stream = iter(tiles)
+    shape = (edge_px, edge_px, 3)
     while chunk := list(islice(stream, size)):
-        images = np.zeros((size, edge_px, edge_px, 3), dtype=np.uint8)
-        for index, (key, image) in enumerate(chunk):
-            if image.shape != images.shape[1:]:
-                raise ValueError(f"Tiles must be {images.shape[1:]}. Received: {image.shape} for {key}.")
-            images[index] = image
-        yield tuple(key for key, _ in chunk), images
+        for key, image in chunk:
+            if image.shape != shape:
+                raise ValueError(f"Tiles must be {shape}. Received: {image.shape} for {key}.")
+        yield chunk

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from detector.backends import RawBoxes
 from detector.detection.planning import Planner, to_model
 from detector.detection.reading import View
-from detector.detection.rows import Area, Objects, Quality
+from detector.detection.rows import Area, Objects
 from detector.merge import merge
-from detector.pixels.look import look_of, no_sums
+from detector.pixels.look import Look, look_of, no_sums
 from detector.scenes import Scene
 from detector.store import TileResult
 from detector.tiling import SLACK_PX, Tile
-
-_UNKNOWN = (float("nan"), float("nan"), float("nan"))
 
 
 def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult:
@@ -24,19 +22,21 @@ def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult
 
     Duplicates are settled by the same rule as later across tiles, only to keep the ledger small.
     """
+    if len(raw) == 0:
+        return TileResult(raw.xywhr, raw.scores, np.empty(0, bool), view.valid, view.look)
     x0, y0, *_ = tile.window_px
     xywhr = raw.xywhr + np.array([x0, y0, 0, 0, 0], dtype=np.float64)
     mine = tile.owns(xywhr[:, :2], SLACK_PX)
     xywhr, scores = xywhr[mine], raw.scores[mine]
     cut = tile.cuts(xywhr)
     kept = _merge(xywhr, scores, cut, planner)
-    return TileResult(xywhr[kept], scores[kept], cut[kept], view.valid, view.quality, view.look)
+    return TileResult(xywhr[kept], scores[kept], cut[kept], view.valid, view.look)
 
 
 def blank(n_classes: int) -> TileResult:
     """The result of a tile without data."""
     none = np.empty((0, 5)), np.empty((0, n_classes), np.float32), np.empty(0, bool)
-    return TileResult(*none, 0.0, _UNKNOWN, no_sums())
+    return TileResult(*none, 0.0, no_sums())
 
 
 def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
@@ -49,29 +49,20 @@ def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
     return Objects(xywhr[kept], scores[kept])
 
 
-def quality_of(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], scene: Scene, gsd_m: float) -> Quality:
-    """How the facility's picture looks: over the tiles that see it, by their valid share."""
+def look_at(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], scene: Scene, gsd_m: float) -> Look:
+    """How the facility's picture looks, over the tiles that see it."""
     outline = to_model(scene, area.visible, gsd_m)
     x0, y0, x1, y1 = outline.bounds
     cores = np.clip([tile.core_px for tile in tiles], [x0, y0, x0, y0], [x1, y1, x1, y1])
     met = np.atleast_1d(shapely.intersects(outline, shapely.box(*cores.T)))
-    weight = np.array([result.valid for result in results]) * met
-    values = np.array([result.quality for result in results])
     looks = [result.look for result, on in zip(results, met, strict=True) if on]
-    sharpness, contrast, brightness = (_mean(column, weight) for column in values.T)
-    return Quality(sharpness, contrast, brightness, look_of(np.sum([no_sums(), *looks], axis=0)))
-
-
-def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    known = np.isfinite(values) & (weight > 0)
-    return float(np.average(values[known], weights=weight[known])) if known.any() else float("nan")
+    return look_of(np.sum([no_sums(), *looks], axis=0))
 
 
 def _merge(
     xywhr: NDArray[np.float64], scores: NDArray[np.float32], cut: NDArray[np.bool_], planner: Planner
 ) -> NDArray[np.int64]:
     """Rows to keep: boxes compete inside the family of their best class, with that class's probability."""
-    families = np.array(planner.weights.spec.families(planner.table))
     score = scores.max(axis=1, initial=0.0)
-    group = families[scores.argmax(axis=1)]
+    group = planner.families[scores.argmax(axis=1)]
     return merge(xywhr, score, group, cut=cut, threshold_ios=planner.config.merge_ios)

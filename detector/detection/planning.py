@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from detector.config import ClassTable, DetectConfig
 from detector.detection.tables import part_name
 from detector.errors import UsageError
 from detector.facilities import Facility, facility_in_scene
-from detector.raster import SceneReader
+from detector.pixels.modelgrid import ModelGrid
 from detector.scenes import Rejection, Scene
 from detector.store import content_key
 from detector.tiling import Tile, TileGrid
 from detector.weights import Weights
 
-TILE_VERSION = 2
+TILE_VERSION = 3
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 2
+PART_VERSION = 3
 """Raise it when the same tiles would give other rows."""
 
 
@@ -90,8 +94,15 @@ class Planner:
         scene, gsd_m = plan.scene, self.weights.spec.gsd_m
         margin_px = self.config.margin_m / gsd_m
         wanted = [to_model(scene, area, gsd_m).buffer(margin_px) for _, area in plan.facilities]
-        shape = SceneReader(scene, gsd_m).shape_model
+        shape = ModelGrid.of(scene, gsd_m).shape(scene)
         return self.grid.tiles_over(shape, wanted, None if valid is None else to_model(scene, valid, gsd_m))
+
+    def reach(self, plan: Plan) -> BaseGeometry:
+        """Rectangles, in scene pixels, that hold the plan's facilities and the cars that stand over their edges."""
+        margin_px = 2 * self.config.margin_m / min(plan.scene.gsd_x_m, plan.scene.gsd_y_m)
+        bounds = np.array([area.bounds for _, area in plan.facilities])
+        frames = shapely.box(*(bounds + margin_px * np.array([-1, -1, 1, 1])).T)
+        return shapely.multipolygons(shapely.envelope(shapely.get_parts(shapely.union_all(frames))))
 
     def tile_key(self, scene: Scene, tile: Tile) -> str:
         """Content key of a tile's result, which follows from pixels, window, weights and settings."""
@@ -108,9 +119,19 @@ class Planner:
                 scene.height,
             ],
             [tile.window_px, tile.core_px],
-            [self.weights.digest, self.weights.spec.score_floor],
-            [self.config.digest(), self.table.digest()],
+            self._settings,
         )
+
+    @cached_property
+    def families(self) -> NDArray[np.int64]:
+        """(C,) number of each class's family: boxes of one family compete."""
+        return np.array(self.weights.spec.families(self.table), dtype=np.int64)
+
+    @cached_property
+    def _settings(self) -> list[Any]:
+        """What besides its pixels and its place a tile's result follows from."""
+        spec = self.weights.spec
+        return [[self.weights.digest, spec.score_floor], [self.config.digest(), self.table.digest()]]
 
     def _part_key(self, scene: Scene, shown: Sequence[Facility]) -> str:
         crs = None if scene.crs is None else scene.crs.to_wkt()
@@ -127,7 +148,8 @@ class Planner:
 
 def to_model(scene: Scene, geometry: BaseGeometry, gsd_m: float) -> BaseGeometry:
     """A geometry in scene pixels, in model pixels."""
-    return shapely.transform(geometry, lambda points: points * [scene.gsd_x_m / gsd_m, scene.gsd_y_m / gsd_m])
+    scales = ModelGrid.of(scene, gsd_m).scales
+    return shapely.transform(geometry, lambda points: points / scales)
 
 
 def _reject(scene: Scene, reason: str, cure: str) -> list[Rejection]:

@@ -64,9 +64,10 @@ def provenance(
                 "acquired_source": scene.acquired_source,
                 "scene_bytes": scene.size_bytes,
                 "scene_sha256": scene.sha256,
+                "cloud_mask": str(mask.path) if (mask := scene.mask(index)) else None,
             }
             for scene in scenes
-            for path in scene.paths
+            for index, path in enumerate(scene.paths)
         ],
         "facilities": file_facts(facilities),
         "manifest": None if manifest is None else str(manifest.resolve()),

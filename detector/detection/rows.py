@@ -16,6 +16,7 @@ from detector.facilities import Facility
 from detector.geometry import corners_from_xywhr
 from detector.pixels.georef import heading_deg, scene_px_to_lonlat
 from detector.pixels.look import Look
+from detector.pixels.modelgrid import ModelGrid
 from detector.scenes import Scene
 from detector.weights import ModelSpec
 
@@ -83,16 +84,6 @@ class Ground:
     areas: tuple[Area, ...]
 
 
-@dataclass(frozen=True)
-class Quality:
-    """How the picture of one facility looks: means over its tiles, NaN where unknown; and what their sums say."""
-
-    sharpness: float
-    contrast: float
-    brightness: float
-    look: Look
-
-
 def detection_rows(
     scene: Scene, ground: Ground, found: Objects, spec: ModelSpec, table: ClassTable
 ) -> gpd.GeoDataFrame:
@@ -105,12 +96,13 @@ def detection_rows(
         spec: gives class names, GSD and operating threshold.
         table: gives the families.
     """
-    to_px = np.array([spec.gsd_m / scene.gsd_x_m, spec.gsd_m / scene.gsd_y_m])
-    corners_px = corners_from_xywhr(found.xywhr) * to_px
-    centres_px = found.xywhr[:, :2] * to_px
+    grid = ModelGrid.of(scene, spec.gsd_m)
+    corners_px = corners_from_xywhr(found.xywhr) * grid.scales
+    centres_px = found.xywhr[:, :2] * grid.scales
+    sides_m = grid.sides_m(found.xywhr)
     outlines = shapely.polygons(scene_px_to_lonlat(scene, corners_px)) if scene.crs is not None else None
     heading = _heading(scene, centres_px, corners_px)
-    flags = _flags(found, corners_px, ground.valid, spec, table)
+    flags = _flags(found, corners_px, sides_m, ground.valid, spec=spec, table=table)
     parts = []
     for area in ground.areas:
         shapely.prepare(area.whole)
@@ -120,8 +112,8 @@ def detection_rows(
                 "facility_id": [area.facility.facility_id] * len(inside),
                 "class": [spec.classes[index] for index in found.best[inside]],
                 "score": found.score[inside],
-                "length_m": found.xywhr[inside, 2] * spec.gsd_m,
-                "width_m": found.xywhr[inside, 3] * spec.gsd_m,
+                "length_m": sides_m[inside, 0],
+                "width_m": sides_m[inside, 1],
                 "heading_deg": heading[inside],
                 "corners_px": list(corners_px[inside].reshape(-1, 8)),
                 "geometry": [None] * len(inside) if outlines is None else list(outlines[inside]),
@@ -138,7 +130,7 @@ def detection_rows(
     return typed(rows, empty_detections())
 
 
-def scene_rows(scene: Scene, areas: Sequence[Area], qualities: Sequence[Quality]) -> gpd.GeoDataFrame:
+def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gpd.GeoDataFrame:
     """One row per facility that the scene shows at least a part of."""
     rows = [
         {
@@ -152,14 +144,12 @@ def scene_rows(scene: Scene, areas: Sequence[Area], qualities: Sequence[Quality]
             "height": scene.height,
             "observed_fraction": area.observed,
             "cloud_cover": np.nan if scene.cloud_cover is None else scene.cloud_cover,
-            "sharpness": quality.sharpness,
-            "contrast": quality.contrast,
-            "brightness": quality.brightness,
-            **asdict(quality.look),
+            "cloud_mask": ";".join(sorted({mask.path.name for mask in scene.masks if mask is not None})),
+            **asdict(look),
             "sun_elevation_deg": sun_elevation_deg(scene.acquired, area.facility.geometry.centroid),
             "geometry": _on_earth(scene, area.visible),
         }
-        for area, quality in zip(areas, qualities, strict=True)
+        for area, look in zip(areas, looks, strict=True)
     ]
     return typed(pd.DataFrame(rows, columns=list(empty_scenes())), empty_scenes())
 
@@ -199,9 +189,7 @@ def empty_scenes() -> gpd.GeoDataFrame:
             "height": "int64",
             "observed_fraction": "float64",
             "cloud_cover": "float64",
-            "sharpness": "float64",
-            "contrast": "float64",
-            "brightness": "float64",
+            "cloud_mask": "str",
             **{field.name: "float64" for field in fields(Look)},
             "sun_elevation_deg": "float64",
             "geometry": "geometry",
@@ -230,7 +218,13 @@ def _heading(scene: Scene, centres_px: NDArray[np.float64], corners_px: NDArray[
 
 
 def _flags(
-    found: Objects, corners_px: NDArray[np.float64], valid: BaseGeometry, spec: ModelSpec, table: ClassTable
+    found: Objects,
+    corners_px: NDArray[np.float64],
+    sides_m: NDArray[np.float64],
+    valid: BaseGeometry,
+    *,
+    spec: ModelSpec,
+    table: ClassTable,
 ) -> list[str]:
     """`edge` where the data end at the box, `size` where nothing real is as large or small; ";" between."""
     if len(corners_px) == 0:
@@ -242,7 +236,6 @@ def _flags(
     whole = np.asarray(shapely.contains_properly(inner, outlines), dtype=bool)
     families = list(table.families)
     bounds = np.array([PLAUSIBLE_M[families[index]] for index in spec.families(table)])[found.best]
-    sides_m = found.xywhr[:, 2:4] * spec.gsd_m
     odd_size = np.any((sides_m < bounds[..., 0]) | (sides_m > bounds[..., 1]), axis=1)
     return [
         ";".join(name for name, on in (("edge", not held), ("size", odd)) if on)

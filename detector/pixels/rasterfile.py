@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -36,13 +36,15 @@ def open_raster(path: Path) -> DatasetReader:
 
 def all_valid(dataset: DatasetReader, bands: tuple[int, ...]) -> bool:
     """True when the file states neither nodata, mask nor alpha, and its type cannot hold NaN."""
-    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
     integer = all(np.issubdtype(np.dtype(dataset.dtypes[band - 1]), np.integer) for band in bands)
+    if _false_alpha(dataset):
+        return integer and all(dataset.nodatavals[band - 1] is None for band in bands)
+    flags = [dataset.mask_flag_enums[band - 1] for band in bands]
     return integer and all(flag == [MaskFlags.all_valid] for flag in flags)
 
 
 def read_values(
-    dataset: DatasetReader, bands: tuple[int, ...], window: Window, step: int = 1
+    dataset: DatasetReader, bands: tuple[int, ...], window: Window, step: int = 1, *, whole: bool | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Pixel values (B, h, w) and their validity (h, w) of a window inside the file.
 
@@ -54,18 +56,29 @@ def read_values(
         bands: one-based band indexes.
         window: whole pixels, inside the file.
         step: read about every `step`-th pixel only; h and w are the window's over `step`, rounded up.
+        whole: what `all_valid` says, where it is known already.
     """
-    shape = (len(bands), -(-int(window.height) // step), -(-int(window.width) // step))
-    values = dataset.read(list(bands), window=window, out_shape=shape)
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1]:
-        valid = dataset.read_masks(bands[0], window=window, out_shape=shape[1:]) > 0
+    h, w = -(-int(window.height) // step), -(-int(window.width) // step)
+    values = dataset.read(list(bands), window=window, out_shape=(len(bands), h, w))
+    if all_valid(dataset, bands) if whole is None else whole:
+        return values, np.ones((h, w), dtype=bool)
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1] and not _false_alpha(dataset):
+        valid = dataset.read_masks(bands[0], window=window, out_shape=(h, w)) > 0
     else:
-        valid = np.zeros(shape[1:], dtype=bool)
+        valid = np.zeros((h, w), dtype=bool)
         for band, plane in zip(bands, values, strict=True):
             valid |= _differs(plane, dataset.nodatavals[band - 1])
     if np.issubdtype(values.dtype, np.floating):
         valid &= np.isfinite(values).all(axis=0)
     return values, valid
+
+
+def _false_alpha(dataset: DatasetReader) -> bool:
+    """Whether the band that passes for alpha has a name of its own: GDAL takes any fourth band of 8 bit for alpha."""
+    if MaskFlags.alpha not in dataset.mask_flag_enums[0]:
+        return False
+    name = dataset.descriptions[dataset.colorinterp.index(ColorInterp.alpha)]
+    return bool(name) and "alpha" not in str(name).lower()
 
 
 def _differs(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:

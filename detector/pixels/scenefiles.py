@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from detector.pixels.rasterfile import open_raster, read_values
+from detector.pixels.cloudmask import FileGrid, MaskReader
+from detector.pixels.rasterfile import all_valid, open_raster, read_values
 from detector.scene import Scene
 
 OPEN_FILES = 16  # of one scene, per reader: a scene may be cut into more files than a process may open
@@ -24,6 +25,8 @@ class SceneFiles:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._open: OrderedDict[int, DatasetReader] = OrderedDict()
+        self._whole: dict[int, bool] = {}
+        self._masks: OrderedDict[int, MaskReader] = OrderedDict()
 
     def __enter__(self) -> Self:
         return self
@@ -33,6 +36,8 @@ class SceneFiles:
     ) -> None:
         while self._open:
             self._open.popitem()[1].close()
+        while self._masks:
+            self._masks.popitem()[1].close()
 
     def dataset(self, index: int) -> DatasetReader:
         """File number `index`, open until `OPEN_FILES` others have been asked for."""
@@ -42,6 +47,19 @@ class SceneFiles:
             self._open[index] = open_raster(self.scene.paths[index])
         self._open.move_to_end(index)
         return self._open[index]
+
+    def unclouded(self, index: int, valid: NDArray[np.bool_], window: Window, step: int = 1) -> NDArray[np.bool_]:
+        """What of the valid pixels (h, w) of a window of file number `index` its cloud mask leaves to be seen."""
+        mask = self.scene.mask(index)
+        if mask is None:
+            return valid
+        if index not in self._masks:
+            if len(self._masks) == OPEN_FILES:
+                self._masks.popitem(last=False)[1].close()
+            self._masks[index] = MaskReader(mask, FileGrid.of(self.scene, index))
+        self._masks.move_to_end(index)
+        x, y, w, h = (int(v) for v in (window.col_off, window.row_off, window.width, window.height))
+        return valid & self._masks[index].seen(x, y, w, h, step)
 
     def read(self, x: int, y: int, w: int, h: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (B, h, w) and validity (h, w) of a window in scene pixels; outside all files 0 and False.
@@ -58,9 +76,15 @@ class SceneFiles:
             if left >= right or top >= bottom:
                 continue
             window = Window(left - dx, top - dy, right - left, bottom - top)
-            part, part_valid = read_values(self.dataset(index), self.scene.bands, window)
+            dataset = self.dataset(index)
+            if index not in self._whole:
+                self._whole[index] = all_valid(dataset, self.scene.bands)
+            part, part_valid = read_values(dataset, self.scene.bands, window, whole=self._whole[index])
+            part_valid = self.unclouded(index, part_valid, window)
+            if part_valid.shape == valid.shape and part_valid.all() and not valid.any():
+                return part, part_valid
             place = np.s_[top - y : bottom - y, left - x : right - x]
             fresh = part_valid & ~valid[place]
-            values[:, *place] = np.where(fresh, part, values[:, *place])
+            np.copyto(values[:, *place], part, where=fresh)
             valid[place] |= fresh
         return values, valid

@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from detector.scene import Scene
 
 PERCENTILES = (0.5, 99.5)
 SAMPLE_PX = 1024  # the stretch looks at no more than this many pixels squared
-SAMPLE_WINDOWS = 32  # per axis, in scenes larger than that
+SAMPLE_WINDOWS = 8  # per axis, in scenes larger than that: few, for each has whole blocks of the file decoded
 SOLID_PX = 5  # zeros narrower than this are shadow, not blank
 BLANK_SHARE = 0.10  # of the samples along the scene's edge: then zero means "no data"
 
@@ -36,11 +36,25 @@ class Stretch:
     hi: float
     blank_zero: bool = False
 
-    def grey(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Values of any shape and type as grey levels 0..255, not rounded; NaN becomes 0."""
-        gain = np.float32(255.0 / (self.hi - self.lo))
-        grey = (np.asarray(values, dtype=np.float32) - np.float32(self.lo)) * gain
-        return np.asarray(np.nan_to_num(grey).clip(0, 255), dtype=np.float32)
+    def grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Values of any shape and type as grey levels 0..255, rounded; NaN becomes 0."""
+        if values.dtype == np.uint8:
+            levels = bytearray(np.ascontiguousarray(values)).translate(self._table)
+            return np.frombuffer(levels, dtype=np.uint8).reshape(values.shape)
+        return self._mapped(values)
+
+    @cached_property
+    def _table(self) -> bytes:
+        """The grey level of every 8 bit value."""
+        return self._mapped(np.arange(256)).tobytes()
+
+    def _mapped(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        grey = values.astype(np.float32)
+        grey -= np.float32(self.lo)
+        grey *= np.float32(255.0 / (self.hi - self.lo))
+        if np.issubdtype(values.dtype, np.floating):
+            np.nan_to_num(grey, copy=False)
+        return np.rint(grey, out=grey).clip(0, 255, out=grey).astype(np.uint8)
 
     def settle(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Validity (h, w) of values (B, h, w) where zero may mean "no data" and may be a shadow.
@@ -86,17 +100,31 @@ def stretch_limits(values: NDArray[Any]) -> tuple[float, float]:
     """
     if values.size == 0:
         return 0.0, 255.0
-    lo, hi = (float(limit) for limit in np.percentile(np.asarray(values, dtype=np.float64), PERCENTILES))
+    lo, hi = _percentiles(values)
     if hi <= lo:  # nearly constant: the few values that differ decide, if there are any
         lo, hi = float(values.min()), float(values.max())
     return (lo, hi) if hi > lo else (lo - 0.5, lo + 0.5)
+
+
+def _percentiles(values: NDArray[Any]) -> tuple[float, float]:
+    """`np.percentile` of `values`; those of 8 and 16 bit by counting, in a tenth of the time."""
+    if values.dtype.itemsize > 2 or not np.issubdtype(values.dtype, np.integer):
+        lo, hi = np.percentile(np.asarray(values, dtype=np.float64), PERCENTILES)
+        return float(lo), float(hi)
+    least = int(values.min())
+    counts = np.bincount(values.ravel().astype(np.int64) - least)
+    places = np.array(PERCENTILES) / 100 * (values.size - 1)
+    below, above = (np.searchsorted(counts.cumsum(), rank(places), side="right") for rank in (np.floor, np.ceil))
+    lo, hi = least + below + (above - below) * (places - np.floor(places))
+    return float(lo), float(hi)
 
 
 def sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Windows (x, y, w, h) of at most `SAMPLE_PX` squared pixels in all, spread evenly over the scene.
 
     They are read at full resolution, so that neither overviews nor the cut into files changes a
-    percentile, and their number is bounded, so that a scene of any size costs the same.
+    percentile, and their number is bounded, so that a scene of any size costs the same. All but the last ones
+    begin at multiples of their size, which blocks of files do too, so that each needs one block.
     """
     columns, rows = _sample_spans(width), _sample_spans(height)
     return [(x, y, w, h) for y, h in rows for x, w in columns]
@@ -106,8 +134,8 @@ def _sample_spans(length: int) -> list[tuple[int, int]]:
     if length <= SAMPLE_PX:
         return [(start, min(256, length - start)) for start in range(0, length, 256)]
     size = SAMPLE_PX // SAMPLE_WINDOWS
-    starts = np.linspace(0, length - size, SAMPLE_WINDOWS).round().astype(int)
-    return [(int(start), size) for start in starts]
+    starts = np.linspace(0, length - size, SAMPLE_WINDOWS).astype(int)
+    return [(int(start), size) for start in (*(starts[:-1] // size * size), length - size)]
 
 
 def _zero(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -180,6 +180,39 @@ def test_torch_gives_the_same_boxes(weights: Weights, batch: int) -> None:
     assert all(agree(ours[key], theirs[key], px=1e-3, score=1e-5) for key in ours)
 
 
+def test_torch_gives_the_same_boxes_on_cuda(weights: Weights) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra `train`")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    from detector.backends.torch import TorchBackend  # noqa: PLC0415
+
+    ours = dict(OpenVinoBackend(weights, precision="fp32").stream(tiles(20)))
+    exact = dict(TorchBackend(weights, batch=3, precision="fp32", device="cuda").stream(tiles(20)))
+    assert all(agree(ours[key], exact[key], px=1e-2, score=1e-4) for key in ours)
+    half = dict(TorchBackend(weights, batch=3, device="cuda").stream(tiles(20)))
+    assert half.keys() == ours.keys()
+    near = [len(half[key]) / len(ours[key]) for key in ours]
+    assert np.abs(np.array(near) - 1).max() < 0.1  # boxes at the score floor come and go in half precision
+
+
+def test_torch_can_be_stopped_early_and_used_again(weights: Weights) -> None:
+    backend = torch_backend(weights, batch=2)
+    whole = dict(backend.stream(tiles(5)))
+    stream = backend.stream(tiles(5))
+    next(iter(stream))
+    stream.close()  # type: ignore[attr-defined]
+    again = dict(backend.stream(tiles(5)))
+    assert all(same(whole[key], again[key]) for key in whole)
+
+
+def test_tiles_may_lie_in_memory_as_they_like(weights: Weights) -> None:
+    given = tiles(3)
+    planar = [(key, np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 2, 0)), 0, 2)) for key, image in given]
+    for backend in (OpenVinoBackend(weights), torch_backend(weights)):
+        ours, theirs = dict(backend.stream(given)), dict(backend.stream(planar))
+        assert all(same(ours[key], theirs[key]) for key in ours)
+
+
 def test_torch_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     torch_backend(saved(tmp_path, tiny_network()))
     with pytest.raises(WeightsError, match="takes input of shape"):

@@ -18,9 +18,11 @@ from detector.detection.provenance import provenance
 from detector.errors import RunMismatch, UsageError
 from detector.facilities import Facility, load_facilities
 from detector.pipeline import DetectResult, detect
+from detector.raster import SceneReader
 from detector.scenes import Scene, find_scenes
 from detector.weights import Weights
 from tests.detector.fakes import (
+    SIZE_PX,
     UTM,
     Car,
     PaintBackend,
@@ -167,6 +169,23 @@ def test_a_half_seen_facility_says_so(desk: Desk) -> None:
     assert (cut.to_crs(UTM).geometry.centroid.x < 400_001).all()
 
 
+def test_a_cloud_mask_leaves_out_what_it_hides(desk: Desk) -> None:
+    path = paint(desk.folder / "images" / "yard_20230105.tif", CARS)
+    desk.detect(desk.scenes(), "clear")
+    with rasterio.open(path) as file:
+        profile = file.profile | {"count": 8, "photometric": None}
+    sky = np.zeros((8, profile["height"], profile["width"]), np.uint8)
+    sky[0], sky[5, :, profile["width"] // 2 :] = 1, 1
+    with rasterio.open(path.with_name("yard_20230105_udm2.tif"), "w", **profile) as file:
+        file.write(sky)
+    desk.detect(desk.scenes())
+    clear, (row,) = desk.seen("clear").to_dict("records")[0], desk.seen().to_dict("records")
+    assert (clear["observed_fraction"], clear["cloud_mask"]) == (pytest.approx(1), "")
+    assert (row["observed_fraction"], row["cloud_mask"]) == (pytest.approx(0.5, abs=0.02), "yard_20230105_udm2.tif")
+    assert 0 < len(desk.detections()) < len(desk.detections("clear"))
+    assert (desk.detections().to_crs(UTM).geometry.centroid.x < 400_001).all()
+
+
 def test_a_scene_that_ends_inside_the_facility_says_so(desk: Desk) -> None:
     one(desk, size_m=40.0)
     assert desk.seen()["observed_fraction"].tolist() == pytest.approx([0.25], abs=0.01)
@@ -296,6 +315,26 @@ def test_tiles_without_data_are_never_looked_at(desk: Desk) -> None:
     planner = Planner(desk.weights, fake_config(), class_table())
     every = planner.tiles(planner.plan([scene], desk.facilities)[0][0])
     assert whole.n_tiles < len(every)
+
+
+def test_what_is_known_or_outside_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_px = []
+    read = SceneReader.read
+
+    def counted(self: SceneReader, x0: int, y0: int, w: int, h: int) -> object:
+        read_px.append(w * h)
+        return read(self, x0, y0, w, h)
+
+    monkeypatch.setattr(SceneReader, "read", counted)
+    desk.facilities = load_facilities(facilities_file(desk.folder / "a.geojson", {"corner": (-200, -200, -150, -150)}))
+    one(desk, size_m=500.0)
+    n_tiles = desk.log.count("computed")
+    assert n_tiles < 40  # of 676
+    assert 0 < sum(read_px) <= n_tiles * SIZE_PX**2
+    read_px.clear()
+    desk.facilities = load_facilities(facilities_file(desk.folder / "b.geojson", {"half": (-200, -200, -175, -150)}))
+    result, _ = desk.detect(desk.scenes())
+    assert (result.n_new, result.n_tiles, read_px) == (1, 0, [])
 
 
 def test_progress_adds_up(desk: Desk) -> None:

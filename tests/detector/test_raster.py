@@ -1,4 +1,4 @@
-"""Reading at the model's GSD, whatever the window, cut, depth and grid; validity, stretch, quality."""
+"""Reading at the model's GSD, whatever the window, cut, depth and grid; validity, stretch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from detector.pixels.georef import lonlat_to_scene_px, scene_px_to_lonlat
 from detector.pixels.scenefiles import OPEN_FILES, SceneFiles
 from detector.pixels.stretch import SAMPLE_PX, sample_windows, stretch_limits, stretch_of
-from detector.raster import PAD, SceneReader, quality
+from detector.raster import PAD, SceneReader
 from detector.scene import Scene
 from detector.scenes import find_scenes
 from tests.detector.imagery import picture, utm_grid, write_image
@@ -342,20 +342,3 @@ def test_samples_are_bounded_and_inside(width: int, height: int) -> None:
     assert (x + w).max() == width
     assert (y + h).max() == height
     assert (w * h).sum() == min(width, SAMPLE_PX) * min(height, SAMPLE_PX)
-
-
-def test_quality_measures_what_it_names() -> None:
-    rng = np.random.default_rng(0)
-    noise = np.repeat(rng.integers(0, 256, (200, 200, 1), dtype=np.uint8), 3, axis=-1)
-    soft = np.moveaxis(picture(200, 200), 0, -1)
-    valid = np.ones((200, 200), dtype=bool)
-    assert quality(noise, valid)["sharpness"] == pytest.approx(1.0, abs=0.05)
-    assert quality(soft, valid)["sharpness"] < 0.1
-    assert quality(noise // 2, valid)["sharpness"] == pytest.approx(1.0, abs=0.05)
-    assert quality(noise // 2, valid)["contrast"] == pytest.approx(quality(noise, valid)["contrast"] / 2, rel=0.02)
-    half = valid.copy()
-    half[:, 100:] = False
-    bright = soft.copy()
-    bright[:, 100:] = 255
-    assert quality(bright, half)["brightness"] == pytest.approx(soft[:, :100].mean() / 255)
-    assert all(np.isnan(value) for value in quality(soft, ~valid).values())

@@ -49,7 +49,6 @@ from tests.detector.fakes import (  # noqa: E402
 ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 SCALE = scale_config().model_copy(update={"worker_cpus": 1, "worker_gb": 0.0, "tiles_per_call": 4, "attempts": 2})
-GROUP = pytest.mark.xdist_group("ray")
 
 
 @dataclass
@@ -110,7 +109,6 @@ def yards(tmp_path_factory: pytest.TempPathFactory) -> Yards:
     return yards
 
 
-@GROUP
 @pytest.mark.integration
 class TestRun:
     def test_both_nodes_give_the_bytes_of_one_process(self, nodes: Nodes, yards: Yards, tmp_path: Path) -> None:

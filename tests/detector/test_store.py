@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import RunMismatch, UsageError
-from detector.store import Ledger, TileResult, content_key, open_run_folder, replacing, sweep, write_json
+from detector.store import GROUP, Ledger, TileResult, content_key, open_run_folder, replacing, sweep, write_json
 
 
 def result(n: int, seed: int = 0) -> TileResult:
     rng = np.random.default_rng(seed)
     boxes, scores = rng.normal(5e5, 1e3, (n, 5)), rng.random((n, 5), dtype=np.float32)
-    return TileResult(boxes, scores, rng.random(n) > 0.5, 0.75, (0.1, float("nan"), 0.3), rng.random(16))
+    return TileResult(boxes, scores, rng.random(n) > 0.5, 0.75, rng.random(18))
 
 
 def same(a: TileResult, b: TileResult) -> bool:
@@ -35,13 +35,12 @@ def test_a_result_survives_its_bytes_exactly(n: int, seed: int) -> None:
     assert after.scores.dtype == np.float32
     assert np.array_equal(after.cut, before.cut)
     assert after.valid == before.valid
-    assert np.array_equal(after.quality, before.quality, equal_nan=True)
     assert np.array_equal(after.look, before.look)
 
 
 def test_rows_must_match() -> None:
     with pytest.raises(ValueError, match="one row each"):
-        TileResult(np.zeros((2, 5)), np.zeros((1, 5), np.float32), np.zeros(2, bool), 1.0, (0, 0, 0), np.zeros(16))
+        TileResult(np.zeros((2, 5)), np.zeros((1, 5), np.float32), np.zeros(2, bool), 1.0, np.zeros(18))
 
 
 def test_ledger_keeps_results_over_reopening(tmp_path: Path) -> None:
@@ -53,6 +52,31 @@ def test_ledger_keeps_results_over_reopening(tmp_path: Path) -> None:
         found = ledger.get("a")
         assert found is not None
         assert same(found, result(4))
+
+
+def test_a_kill_costs_less_than_a_group_of_results(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    child = (
+        "import os, signal, sys, pathlib\n"
+        "from detector.store import GROUP, Ledger\n"
+        "from tests.detector.test_store import result\n"
+        "ledger = Ledger(pathlib.Path(sys.argv[1]))\n"
+        "for i in range(3 * GROUP - 1):\n"
+        "    ledger.put(str(i), result(3, i))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", child, str(path)], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    with Ledger(path) as ledger:
+        kept = [index for index in range(3 * GROUP) if ledger.get(str(index)) is not None]
+        assert kept == list(range(2 * GROUP))
+        ledger.put("last", result(1))
+        found = ledger.get("last")
+    with Ledger(path) as ledger:
+        again = ledger.get("last")
+    assert found is not None
+    assert again is not None
+    assert same(found, again)
 
 
 def test_ledger_survives_a_kill_in_the_middle_of_a_write(tmp_path: Path) -> None:

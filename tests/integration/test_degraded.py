@@ -10,7 +10,7 @@ from benchmarks.degraded import DEGRADED, write_degraded
 from detector.counting.domain import FEATURES, PICTURE, Domain, fit_domain
 from detector.counting.samples import Floats
 from detector.pixels.look import look_of, look_sums
-from detector.raster import SceneReader, quality
+from detector.raster import SceneReader
 from detector.scenes import find_scenes
 from training.synth.profile import load_profile
 from training.synth.series import DatePlan, render_series
@@ -32,7 +32,7 @@ def picture(path: Path) -> Floats:
         height, width = reader.shape_model
         image, valid = reader.read(0, 0, width, height)
         look = look_of(look_sums(image, valid, reader.stretch.lo, reader.stretch.hi))
-    known = {"gsd_m": scene.gsd_m, **quality(image, valid), **vars(look)}
+    known = {"gsd_m": scene.gsd_m, **vars(look)}
     objects = np.full(len(FEATURES) - len(PICTURE), np.nan)
     return np.r_[[known.get(name, np.nan) for name in PICTURE], objects]
 

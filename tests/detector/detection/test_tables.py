@@ -17,7 +17,6 @@ from detector.detection.rows import (
     Area,
     Ground,
     Objects,
-    Quality,
     detection_rows,
     empty_detections,
     empty_scenes,
@@ -72,9 +71,9 @@ def test_a_row_says_size_class_score_and_place(scene: Scene, folder: Path) -> No
     row = rows(scene, folder, (200, 150, 50, 10, "tarped_railcar")).iloc[0]
     assert (row["class"], row["detected"], row["flags"]) == ("tarped_railcar", True, "")
     assert row["score"] == pytest.approx(0.8)
-    assert (row["length_m"], row["width_m"]) == pytest.approx((15, 3))
+    assert (row["length_m"], row["width_m"]) == pytest.approx((50 * scene.gsd_m, 10 * scene.gsd_m))
     assert np.isnan(row["p_true"])
-    assert np.mean(np.reshape(row["corners_px"], (4, 2)), axis=0) * scene.gsd_m / 0.3 == pytest.approx([200, 150])
+    assert np.mean(np.reshape(row["corners_px"], (4, 2)), axis=0) == pytest.approx([200, 150])  # seen as it is
     assert row["heading_deg"] == pytest.approx(90 + np.degrees(0.3), abs=1.5)
     metres = gpd.GeoSeries([row["geometry"]], crs="EPSG:4326").to_crs(scene.crs)
     assert metres.area.iloc[0] == pytest.approx(45, rel=0.01)
@@ -112,7 +111,7 @@ def test_nothing_found_gives_the_full_columns(scene: Scene, folder: Path) -> Non
 def test_scene_rows_tell_what_was_seen(scene: Scene, folder: Path) -> None:
     known = ground(scene, folder)
     half = Area(known.areas[1].facility, known.areas[1].whole, known.areas[1].whole.intersection(box(0, 0, 150, 300)))
-    found = scene_rows(scene, [half], [Quality(0.1, 0.2, 0.3, Look(detail=-4.0))])
+    found = scene_rows(scene, [half], [Look(0.1, 0.2, 0.3, detail=-4.0)])
     row = found.iloc[0]
     assert list(found) == list(empty_scenes())
     assert row["observed_fraction"] == pytest.approx(0.5, abs=0.01)
@@ -126,7 +125,7 @@ def test_scene_rows_tell_what_was_seen(scene: Scene, folder: Path) -> None:
 
 def tables(scene: Scene, folder: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     found = rows(scene, folder, (200, 150, 50, 10, "railcar"), (100, 150, 40, 8, "container"))
-    seen = scene_rows(scene, ground(scene, folder).areas, [Quality(0.1, 0.2, 0.3, Look())] * 2)
+    seen = scene_rows(scene, ground(scene, folder).areas, [Look(0.1, 0.2, 0.3)] * 2)
     return found, seen
 
 

@@ -30,7 +30,9 @@ def test_tiles_add_up_in_any_order(seed: int) -> None:
     whole = WHOLE[:64, :64]
     a, b = look_sums(one, whole, 0, 255), look_sums(two, whole, 0, 255)
     both = look_sums(np.concatenate([one, two]), np.concatenate([whole, whole]), 0, 255)
-    assert a + b == pytest.approx(both)
+    of_pixels = [*range(11), 16, 17]  # the others are of patches, of which one picture may hold fewer than its halves
+    assert (a + b)[of_pixels] == pytest.approx(both[of_pixels])
+    assert look_of(0.5 * (a + b)) == look_of(0.5 * (b + a))
     assert (a + no_sums() == a).all()
 
 
@@ -78,3 +80,16 @@ def test_noise_in_the_bands_shows_as_chroma() -> None:
     grainy = np.clip(rng.normal(100, 20, (256, 256, 3)), 0, 255).astype(np.uint8)
     assert see(grainy).chroma > 1.5
     assert see(noise()).chroma == 0
+
+
+def test_sharpness_contrast_and_brightness_measure_what_they_name() -> None:
+    rng = np.random.default_rng(0)
+    white = np.repeat(rng.integers(0, 256, (256, 256, 1), dtype=np.uint8), 3, axis=-1)
+    assert see(white).sharpness == pytest.approx(1.0, abs=0.03)
+    assert see(white // 2).sharpness == pytest.approx(1.0, abs=0.03)
+    assert see(white // 2).contrast == pytest.approx(see(white).contrast / 2, rel=0.02)
+    assert see(noise(sigma_px=2.5)).sharpness < 0.1
+    grey = np.full((256, 256, 3), 51, dtype=np.uint8)
+    assert see(grey).brightness == pytest.approx(0.2)
+    assert see(grey).contrast == pytest.approx(0.0, abs=1e-6)
+    assert np.isnan(see(grey).sharpness)
