@@ -19,6 +19,8 @@ _LOG_PSI_MEAN, _LOG_PSI_SD = math.log(_USUAL_PSI), 0.9
 _Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
+_SUMMED, _LITTLE = 30, 1e-5
+_OUT_OF_REACH = 30.0  # in log-weight: e^-30 is 1e-13
 _SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
 
 
@@ -80,13 +82,13 @@ class Background:
 
     def pmf(self, n_max: int, season: float = 0.0) -> Floats:
         """(n_max + 1,) predictive probability of 0..n_max; `season` is a log factor on the rate."""
-        counts = np.arange(n_max + 1, dtype=np.float64)
-        out: Floats = np.zeros(counts.size)
-        for j, psi in enumerate(self.psi):
-            used = self.weight[:, j] > _NEGLIGIBLE
-            log_p = nb_log_pmf(counts[:, None], self.rate[used] * np.exp(season), psi)
-            out += np.exp(log_p) @ self.weight[used, j]
-        return out
+        counts = np.arange(n_max + 1, dtype=np.float64)[:, None]
+        i, j = np.nonzero(self.weight > _NEGLIGIBLE)
+        shape, rate = 1 / self.psi, self.rate[i] * np.exp(season)
+        log_choose = gammaln(counts + shape) - gammaln(shape) - gammaln(counts + 1)
+        total = shape[j] + rate
+        log_p = log_choose[:, j] + shape[j] * np.log(shape[j] / total) + counts * np.log(rate / total)
+        return np.asarray(np.exp(log_p) @ self.weight[i, j], dtype=np.float64)
 
 
 def nb_log_pmf(count: Floats, rate: Floats, psi: Floats | float) -> Floats:
@@ -105,6 +107,25 @@ def nb_upper_tail(count: Floats | float, rate: Floats, psi: Floats | float) -> F
     return np.asarray(np.where(np.asarray(count) <= 0, 1.0, tail), dtype=np.float64)
 
 
+def nb_upper_tails(counts: Floats, rate: Floats, psi: Floats) -> Floats:
+    """(c, N) P(Y >= count) of several whole counts at once, for N pairs of a rate and a dispersion.
+
+    By summing up the probabilities from 0; where little is left of 1, and for high counts, by `nb_upper_tail`.
+    """
+    if counts.size == 0 or counts.max() > _SUMMED * counts.size:
+        return np.array([nb_upper_tail(count, rate, psi) for count in counts]).reshape(counts.size, rate.size)
+    size, share = 1 / psi, rate * psi / (1 + rate * psi)
+    below = np.zeros((int(counts.max()) + 1, rate.size))
+    if len(below) > 1:
+        k = np.arange(len(below) - 2, dtype=np.float64)[:, None]
+        ratios = np.vstack([np.exp(-size * np.log1p(rate * psi)), share * ((k + size) / (k + 1))])
+        below[1:] = np.cumsum(np.cumprod(ratios, axis=0), axis=0)
+    tails = 1 - below[counts.astype(np.int64)]
+    row, cell = np.nonzero(tails < _LITTLE)
+    tails[row, cell] = nb_upper_tail(counts[row], rate[cell], psi[cell])
+    return tails
+
+
 def fit_background(history: Counts, season: Floats | None = None) -> Background:
     """Posterior on the grid.
 
@@ -121,13 +142,38 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
     psi = np.exp(log_psi)
     log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
-    for shift in np.unique(log_season):
-        dated, alike = rate[:, None] * np.exp(shift), log_season == shift
-        log_weight += _log_likelihood(value[alike & ~history.censored], dated, psi)
-        for y, times in zip(*np.unique(value[alike & history.censored], return_counts=True), strict=True):
-            log_weight += times * np.log(np.maximum(nb_upper_tail(y, dated, psi), 1e-300))
+    for shift in np.unique(log_season[~history.censored]):
+        alike = ~history.censored & (log_season == shift)
+        log_weight += _log_likelihood(value[alike], rate[:, None] * np.exp(shift), psi)
+    bounds = np.column_stack([value, log_season])[history.censored]
+    if bounds.size:
+        log_weight = _with_bounds(log_weight, bounds, rate, psi)
     weight = np.exp(log_weight - log_weight.max())
     return Background(rate, psi, weight / weight.sum())
+
+
+def _with_bounds(log_weight: Floats, bounds: Floats, rate: Floats, psi: Floats) -> Floats:
+    """Log-weights (R, P) with the tails P(Y >= y) of censored counts; those that stay out of reach are left as bounds.
+
+    A tail is at most 1, so a pair far below the best one without tails can be left out if it is far below with them.
+
+    Args:
+        log_weight: without the tails.
+        bounds: (c, 2) censored counts and their log seasonal factors.
+        rate: (R,) rates.
+        psi: (P,) dispersions.
+    """
+    near = log_weight > log_weight.max() - 1.5 * _OUT_OF_REACH
+    out = log_weight.copy()
+    for cells in (near, ~near):
+        i, j = np.nonzero(cells)
+        for shift in np.unique(bounds[:, 1]):
+            seen, times = np.unique(bounds[bounds[:, 1] == shift, 0], return_counts=True)
+            tails = nb_upper_tails(seen, rate[i] * np.exp(shift), psi[j])
+            out[i, j] += times @ np.log(np.maximum(tails, 1e-300))
+        if near.all() or out[near].max() - log_weight[~near].max() > _OUT_OF_REACH:
+            break
+    return out
 
 
 def _log_likelihood(value: Floats, rate: Floats, psi: Floats) -> Floats:

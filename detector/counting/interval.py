@@ -45,6 +45,10 @@ class Estimate:
     high: dict[float, float]
     inflation: dict[float, float]
 
+    def compact(self) -> "Estimate":
+        """The same with draws of 32 bit whole numbers, in half of the memory: for many that are kept to be summed."""
+        return replace(self, draws=self.draws.astype(np.int32))
+
     def inflated(self, level: float) -> Floats:
         """Draws spread about the median so that their quantiles are the interval at `level`; none below 0."""
         away = self.draws - self.count
@@ -90,9 +94,9 @@ def from_draws(draws: Floats, inflation: dict[float, float]) -> Estimate:
     low: dict[float, float] = {}
     high: dict[float, float] = {}
     inner_low, inner_high = np.inf, -np.inf
-    median = 0.0
+    median, ordered = 0.0, np.sort(draws)
     for level in LEVELS:
-        median, q_low, q_high = quantiles(draws, level)
+        median, q_low, q_high = quantiles(ordered, level)
         c = inflation[level]
         inner_low = min(inner_low, max(0.0, float(np.ceil(median - c * (median - q_low + 0.5)))))
         inner_high = max(inner_high, float(np.floor(median + c * (q_high - median + 0.5))))

@@ -37,7 +37,7 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
         raise ValueError(f"Estimates of one number of draws are needed. Received: {sizes or 'none'}.")
     if len(estimates) == 1:
         return estimates[0]
-    table = np.array([each.draws for each in estimates])
+    table = np.array([each.draws for each in estimates], dtype=np.float64)
     draws = table.sum(axis=0)
     count = quantiles(draws, LEVELS[0])[0]
     low, high, inflation = {}, {}, {}

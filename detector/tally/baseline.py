@@ -1,6 +1,7 @@
 """The earlier counts that a date is compared with: same footprint, same model, errors on both sides."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -9,16 +10,16 @@ import pandas as pd
 
 from detector.counting.background import Counts, seasonal_offsets
 from detector.counting.combine import combine_repeats
-from detector.counting.interval import Estimate, estimate, insured
-from detector.counting.posterior import Joint
-from detector.counting.samples import Floats
+from detector.counting.interval import Estimate, from_draws, insured
+from detector.counting.posterior import Draws, Joint, draw_objects
+from detector.counting.samples import Bools, Floats
 from detector.tally.calibration_file import Counter
-from detector.tally.sightings import FULLY_SEEN, Sighting, View
+from detector.tally.sightings import FULLY_SEEN, Footprints, Part, Sighting
 
 EYE_GROUP = "railcar"
 _Z95 = 1.959964
 _SAYS_NOTHING = 0.2  # a date that shows less of today's footprint than this is no evidence
-_CUT_DRAWS = 300  # for counts recomputed in another date's footprint
+_CUT_DRAWS = 300  # for counts in another date's footprint
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,31 @@ class Baseline:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A sighting's count, and what was drawn of each of its views."""
+
+    estimate: Estimate
+    objects: "tuple[_Objects, ...]"
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """What was drawn of one view.
+
+    Attributes:
+        used: (V,) detections of the view that can be of the group.
+        draws: of these, the first few.
+        at_z: (n,) standard normals of its cuts.
+        outside: in what the view is unlike those of the calibration.
+    """
+
+    used: Bools
+    draws: Draws
+    at_z: Floats
+    outside: tuple[str, ...]
+
+
 @dataclass
 class Tally:
     """Estimates of one group, each made once: equal sightings, equal counts, whatever else is in the run.
@@ -62,6 +88,7 @@ class Tally:
         n_draws, seed: predictive draws.
         repeat_rho: correlation of the errors of two scenes of the same cars.
         on_rail: whether all its members stand on tracks.
+        footprints: may be shared by the groups of a run.
     """
 
     group: str
@@ -71,7 +98,10 @@ class Tally:
     seed: int
     repeat_rho: float
     on_rail: bool
-    _known: dict[tuple[str, date], Estimate] = field(default_factory=dict)
+    footprints: Footprints = field(default_factory=Footprints)
+    _known: dict[date, _Drawn] = field(default_factory=dict)
+    _at: str = ""
+    _first: Joint | None = None
 
     def rng(self, sighting: Sighting, purpose: str = "") -> np.random.Generator:
         """Random numbers that depend on the sighting, the group, the purpose and the seed alone."""
@@ -80,29 +110,58 @@ class Tally:
 
     def whole(self, sighting: Sighting) -> Estimate:
         """The count of all that is visible."""
-        key = (sighting.facility_id, sighting.date)
-        if key not in self._known:
-            self._known[key] = self._estimate(sighting, self.n_draws)
-        return self._known[key]
+        return self._drawn(sighting).estimate
 
-    def cut(self, sighting: Sighting) -> Estimate:
-        """The count of a sighting that was cut to another date's footprint."""
-        return self._estimate(sighting, min(self.n_draws, _CUT_DRAWS))
+    def cut(self, sighting: Sighting, parts: Sequence[Part]) -> Estimate:
+        """The count of what stands in parts of its views.
 
-    def _estimate(self, sighting: Sighting, n_draws: int) -> Estimate:
-        rng = self.rng(sighting)
-        return combine_repeats([self._view(view, n_draws, rng) for view in sighting.views], self.repeat_rho)
+        Law: from the same draws as `whole`, so that its draws are never more, and the same where nothing is cut.
+        """
+        estimates = [
+            self._estimate(one.draws.among(part.inside[one.used], part.kept, one.at_z), is_outside=bool(one.outside))
+            for one, part in zip(self._drawn(sighting).objects, parts, strict=True)
+        ]
+        return combine_repeats(estimates, self.repeat_rho)
 
-    def _view(self, view: View, n_draws: int, rng: np.random.Generator) -> Estimate:
+    def outside(self, sighting: Sighting) -> tuple[str, ...]:
+        """In what its views are unlike those of the calibration."""
+        return tuple(name for one in self._drawn(sighting).objects for name in one.outside)
+
+    def _drawn(self, sighting: Sighting) -> _Drawn:
+        """Made once; kept for one facility at a time, since only its own dates are compared."""
+        if sighting.facility_id != self._at:
+            self._at = sighting.facility_id
+            self._known.clear()
+        if sighting.date not in self._known:
+            self._known[sighting.date] = self._draw(sighting)
+        return self._known[sighting.date]
+
+    def _draw(self, sighting: Sighting) -> _Drawn:
+        rng, at_z = self.rng(sighting), self.rng(sighting, "cut")
+        seen, estimates = [], []
+        few = min(self.n_draws, _CUT_DRAWS)
+        for view in sighting.views:
+            sample = view.sample(self.classes, self.counter.kin_classes)
+            draws = draw_objects(self.counter.model, sample, self.n_draws, rng, self._joint(sighting))
+            used = np.isin(view.class_name, [*self.classes, *self.counter.kin_classes])
+            first = Draws(draws.is_true[:, :few].copy(), draws.missed[:few])
+            seen.append(_Objects(used, first, at_z.standard_normal(few), view.outside(self.counter.domain)))
+            estimates.append(self._estimate(draws.counts, is_outside=bool(seen[-1].outside)))
+        return _Drawn(combine_repeats(estimates, self.repeat_rho), tuple(seen))
+
+    def _estimate(self, draws: Floats, *, is_outside: bool) -> Estimate:
         """The count of one view; with the insurance factor where the view is outside of the calibration."""
-        counter = self.counter
-        sample = view.sample(self.classes, counter.kin_classes)
-        plain = estimate(counter.model, counter.inflation, sample, n_draws, rng, joint=self._joint(view))
-        return insured(plain, self._shared("insured")) if view.outside(counter.domain) else plain
+        plain = from_draws(draws, self.counter.inflation)
+        return insured(plain, self._shared("insured")) if is_outside else plain
 
-    def _joint(self, view: View) -> Joint:
-        """What this count's errors share: the calibration's with all counts, the scene's with all groups in it."""
-        return Joint.draw(self.n_draws, self._shared("parameters"), self._shared(f"scene|{view.scene_id}"))
+    def _joint(self, sighting: Sighting) -> Joint:
+        """What this count's errors share: the calibration's with all counts, the scene's with all groups in it.
+
+        The scene is known by facility and date, so that neither its name nor its cut into files moves a count.
+        """
+        if self._first is None:
+            self._first = Joint.draw(self.n_draws, self._shared("parameters"), self._shared("scene"))
+        return self._first.of_scene(self._shared(f"scene|{sighting.facility_id}|{sighting.date}"))
 
     def _shared(self, what: str) -> np.random.Generator:
         """Random numbers that depend on what is shared and on the seed alone."""
@@ -185,8 +244,8 @@ def _in_footprint(today: Sighting, earlier: Sighting, tally: Tally) -> tuple[Est
     """The earlier count within today's visible part, the share of it that was seen then, and whether it was cut."""
     if today.is_full or today.visible.is_empty or earlier.visible.is_empty:
         return tally.whole(earlier), min(1.0, earlier.observed / today.observed), False
-    cut, share = earlier.within(today.visible)
-    return tally.cut(cut), share, True
+    parts = tally.footprints.parts(earlier, today)
+    return tally.cut(earlier, parts), parts[0].share, True
 
 
 def _decimal_year(day: date) -> float:

@@ -15,7 +15,7 @@ from detector.counting.interval import Estimate
 from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
-from detector.tally.sightings import Sighting, View, find_sightings, find_views
+from detector.tally.sightings import Footprints, Sighting, View, find_sightings, find_views
 from detector.tally.strings import GROUP, Trains
 from detector.tally.totals import Key, interval_columns, sum_counts
 from detector.tally.verdicts import NOT_CALIBRATED, verdict_sentence
@@ -105,12 +105,15 @@ def count_run(
     eye = eye_counts(history, config.eye_cv)
     rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
     trains = Trains.of(detections, classes.families["rail_vehicle"], classes.groups[GROUP])
+    footprints = Footprints()
     rows: list[dict[str, object]] = []
     whole: dict[Key, Estimate] = {}
     counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
     for group, members in classes.groups.items():
         on_rail = set(members) <= set(classes.families["rail_vehicle"])
-        tally = Tally(group, members, counters[group], config.draws, config.seed, config.repeat_rho, on_rail)
+        tally = Tally(
+            group, members, counters[group], config.draws, config.seed, config.repeat_rho, on_rail, footprints
+        )
         found: list[dict[str, Any]] = []
         verdicts: list[Verdict] = []
         for facility_id in sorted(sightings):
@@ -120,7 +123,7 @@ def count_run(
                 verdicts.append(_verdict(tally.whole(sighting), past))
                 row = _row(sighting, past, tally, config)
                 if sighting.is_full:
-                    whole[facility_id, sighting.date, group] = tally.whole(sighting)
+                    whole[facility_id, sighting.date, group] = tally.whole(sighting).compact()
                 found.append(trains.check(sighting.views[0]).onto(row) if group == GROUP else row)
         in_order = sorted(range(len(found)), key=lambda i: (found[i]["date"], found[i]["facility_id"]))
         found, verdicts = [found[i] for i in in_order], [verdicts[i] for i in in_order]
@@ -139,7 +142,7 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
     """The count's columns of one group at one sighting."""
     seen = tally.whole(sighting)
     flags = [*sighting.flags, *past.flags, *tally.counter.flags]
-    outside = [name for view in sighting.views for name in view.outside(tally.counter.domain)]
+    outside = tally.outside(sighting)
     flags += [f"domain:{name}" for name in outside] + (["insured"] if outside else [])
     published = {"count": seen.count, **interval_columns(seen.low, seen.high)}
     if not sighting.is_full:

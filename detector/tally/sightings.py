@@ -1,7 +1,7 @@
 """What each date shows of each facility: detections, visible part and metadata of its best scenes."""
 
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -21,7 +21,23 @@ from detector.tracks import Tracks
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
 _SAME_BOX = 0.5  # of the smaller one's area: as where tiles are merged
+_SLIVER_DEG = 1e-7  # about a centimetre: by how much outlines of one facility may differ
 _METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a view shows of a region.
+
+    Attributes:
+        inside: (D,) detections whose centre lies in the region.
+        share: of the region, how much the view shows.
+        kept: of the view, how much lies in the region.
+    """
+
+    inside: Bools
+    share: float
+    kept: float
 
 
 @dataclass(frozen=True)
@@ -77,15 +93,28 @@ class View:
         """Detections of these classes at or above the operating threshold."""
         return int((np.isin(self.class_name, sorted(classes)) & self.detected).sum())
 
+    def part_in(self, region: BaseGeometry) -> Part:
+        """What the view shows of a region."""
+        shapely.prepare(region)
+        common, whole, wanted = (shapely.area(shapely.intersection(self.visible, region)), shapely.area(self.visible),
+                                 shapely.area(region))  # fmt: skip
+        return Part(
+            np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool),
+            min(1.0, float(common / wanted)) if wanted > 0 else 0.0,
+            min(1.0, float(common / whole)) if whole > 0 else 0.0,
+        )
+
+    def all_of(self, region: BaseGeometry) -> Part:
+        """The same for a region that the view shows whole, at less cost."""
+        shapely.prepare(region)
+        kept = float(shapely.area(region) / shapely.area(self.visible))
+        return Part(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool), 1.0, min(1.0, kept))
+
     def within(self, region: BaseGeometry) -> tuple["View", float]:
         """The view cut to a region, and the share of the region that it shows."""
-        shapely.prepare(region)
-        part = shapely.intersection(self.visible, region)
-        whole = shapely.area(self.visible)
-        share = float(shapely.area(part) / shapely.area(region)) if shapely.area(region) > 0 else 0.0
-        cut = self._select(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool))
-        kept = float(shapely.area(part) / whole) if whole > 0 else 0.0
-        return replace(cut, visible=part, area_ha=self.area_ha * kept), min(1.0, share)
+        part = self.part_in(region)
+        visible = shapely.intersection(self.visible, region)
+        return replace(self._select(part.inside), visible=visible, area_ha=self.area_ha * part.kept), part.share
 
     def _select(self, keep: Bools) -> "View":
         return replace(
@@ -160,6 +189,29 @@ class Sighting:
         """The sighting cut to a region, and the share of the region that its best view shows."""
         cuts = [view.within(region) for view in self.views]
         return replace(self, views=tuple(view for view, _ in cuts)), cuts[0][1]
+
+
+@dataclass
+class Footprints:
+    """What earlier dates show of later ones' footprints: looked at once, whatever the group."""
+
+    _parts: dict[tuple[str, date, date], tuple[Part, ...]] = field(default_factory=dict)
+    _grown: dict[tuple[str, date], tuple[BaseGeometry, ...]] = field(default_factory=dict)
+
+    def parts(self, earlier: Sighting, today: Sighting) -> tuple[Part, ...]:
+        """What each view of the earlier date shows of today's visible part."""
+        key = (today.facility_id, today.date, earlier.date)
+        if key not in self._parts:
+            mine = key[0], key[2]
+            if mine not in self._grown:
+                self._grown[mine] = tuple(shapely.buffer(view.visible, _SLIVER_DEG) for view in earlier.views)
+                shapely.prepare(list(self._grown[mine]))
+            region = today.visible
+            self._parts[key] = tuple(
+                view.all_of(region) if shapely.covers(grown, region) else view.part_in(region)
+                for view, grown in zip(earlier.views, self._grown[mine], strict=True)
+            )
+        return self._parts[key]
 
 
 def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Collection[str]) -> dict[str, list[View]]:
@@ -294,6 +346,8 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
 def _mosaic(views: list[View]) -> tuple[View, ...]:
     """Views of the best one's footprint side by side; where others see more, one mosaic of all."""
     best = views[0]
+    if len(views) == 1:
+        return (best,)
     if best.visible.is_empty:
         return tuple(view for view in views if view.observed >= best.observed - (1 - FULLY_SEEN))
     union = shapely.union_all([view.visible for view in views])

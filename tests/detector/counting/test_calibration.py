@@ -100,7 +100,7 @@ def test_the_shared_error_falls_with_the_number_of_facilities() -> None:
 def test_true_positives_are_poisson_binomial() -> None:
     logits = np.array([-2.0, -0.5, 0.3, 1.0, 3.0])
     n = 40_000
-    draws = draw_given_effects(logits, np.zeros(n), np.full(n, 1 - 1e-9), np.random.default_rng(8))
+    draws = draw_given_effects(logits, np.zeros(n), np.full(n, 1 - 1e-9), np.random.default_rng(8)).counts
     expected = stats.poisson_binom(expit(logits)).pmf(np.arange(6))
     found = np.bincount(draws.astype(int), minlength=6)
     assert stats.chisquare(found, n * expected).pvalue > 1e-3
@@ -108,7 +108,7 @@ def test_true_positives_are_poisson_binomial() -> None:
 
 def test_misses_are_negative_binomial() -> None:
     n = 40_000
-    draws = draw_given_effects(np.full(12, 30.0), np.zeros(n), np.full(n, 0.7), np.random.default_rng(9)) - 12
+    draws = draw_given_effects(np.full(12, 30.0), np.zeros(n), np.full(n, 0.7), np.random.default_rng(9)).counts - 12
     assert stats.ks_1samp(draws + np.random.default_rng(0).random(n), _uniform_cdf(12.5, 0.7)).pvalue > 1e-3
 
 

@@ -132,7 +132,7 @@ def test_one_more_confident_detection_never_lowers_the_estimate(
     effect, recall = draw_effects(calibration.model, sample(scores), joint_numbers(3))
     logits = calibration.model.truth_logit(sample(scores))
     more = np.r_[logits, calibration.model.truth_logit(sample([*scores, extra]))[-1]]
-    low, high = (draw_given_effects(each, effect, recall, np.random.default_rng(4)) for each in (logits, more))
+    low, high = (draw_given_effects(each, effect, recall, np.random.default_rng(4)).counts for each in (logits, more))
     assert np.median(high) >= np.median(low)
 
 
@@ -154,7 +154,7 @@ def test_a_more_confident_detection_never_lowers_a_draw(
     before = calibration.model.truth_logit(sample(scores))
     after = before.copy()
     after[which % len(scores)] += gain
-    low, high = (draw_given_effects(logits, effect, recall, np.random.default_rng(4)) for logits in (before, after))
+    low, high = (draw_given_effects(each, effect, recall, np.random.default_rng(4)).counts for each in (before, after))
     assert (high >= low).all()
 
 

@@ -1,0 +1,48 @@
+"""The inverses are those of scipy, and sums of probabilities are its tails."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import betaincinv, expit, ndtr
+from scipy.stats import nbinom
+
+from detector.counting.background import nb_upper_tail, nb_upper_tails
+from detector.counting.inverse import beta_quantile, nbinom_quantile
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None)
+@given(SEEDS, st.sampled_from([1.0, 30.0, 300.0]))
+def test_misses_are_scipys(seed: int, most: float) -> None:
+    rng = np.random.default_rng(seed)
+    at, size, prob = rng.random(60), rng.uniform(0.5, 0.5 + most, 60), rng.uniform(0.05, 1 - 1e-6, 60)
+    assert np.array_equal(nbinom_quantile(at, size, prob), nbinom.ppf(at, size, prob))
+
+
+def test_misses_beyond_the_sum_are_scipys_too() -> None:
+    at, size, prob = np.array([0.5, 0.999, 0.5]), np.array([900.5, 200.5, 1e5]), np.array([0.05, 0.05, 0.5])
+    assert np.array_equal(nbinom_quantile(at, size, prob), nbinom.ppf(at, size, prob))
+
+
+@settings(deadline=None)
+@given(SEEDS)
+def test_recalls_are_scipys_to_the_precision_of_the_table(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean, log_k, z = rng.uniform(-4, 5, 200), rng.uniform(0.5, 6, 200), rng.uniform(-3, 3, 200)
+    exact = betaincinv(np.exp(log_k) * expit(mean), np.exp(log_k) * expit(-mean), ndtr(z))
+    assert np.abs(beta_quantile(z, mean, log_k) - exact).max() < 2e-3
+    assert np.median(np.abs(beta_quantile(z, mean, log_k) - exact)) < 1e-5
+
+
+def test_arguments_beyond_the_table_are_taken_at_its_ends() -> None:
+    far, end = beta_quantile(np.array([9.0]), np.array([20.0]), np.array([30.0])), 1.0
+    assert end - 1e-3 < far[0] <= end
+
+
+@given(SEEDS, st.lists(st.integers(0, 80), min_size=1, max_size=6, unique=True))
+def test_tails_by_summing_are_the_tails(seed: int, counts: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    rate, psi, wanted = np.exp(rng.uniform(-2, 5, 40)), np.exp(rng.uniform(-3.7, 1.6, 40)), np.array(counts, float)
+    alone = np.array([nb_upper_tail(count, rate, psi) for count in wanted])
+    assert np.allclose(nb_upper_tails(wanted, rate, psi), alone, rtol=1e-8, atol=0)
