@@ -114,7 +114,7 @@ def write_canvases(
     facilities = {one.facility_id: one for one in load_facilities(sources / "facilities.geojson")}
     scenes = sorted(_fitting(sources), key=_fullest)[: number * across**2]
     named = hashlib.sha256(repr([(s.sha256, across, gsd_m, seed) for s in scenes]).encode()).hexdigest()[:8]
-    paths = [folder / f"diagonal-{named}-{i}of{number}-{edge_px}px_20230105T103000.tif" for i in range(number)]
+    paths = [folder / f"diagonal-{named}-{edge_px}px_202301{i + 1:02d}T103000.tif" for i in range(number)]
     if all(path.exists() for path in paths):
         return paths
     folder.mkdir(parents=True, exist_ok=True)
