@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from detector.geometry import Bools, Floats, Ints, candidate_pairs
+from detector.geometry import Bools, Floats, Ints
 
 COUPLED_M = 3.0
 """Largest space between coupled cars: 0.3-1.5 m in truth, and boxes are up to 1.5 m short; parked cuts keep 4 m."""
@@ -24,6 +24,7 @@ BESIDE_M, BESIDE_SHARE = 2.8, 0.5
 CAR_M = (6.0, 30.0)
 """Lengths of rail vehicles."""
 
+_NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
 _REACH_M = float(np.hypot(CLASH_SHARE * CAR_M[1], 2 * LATERAL_M))  # between the ends of coupled cars, also overlapping
 
 
@@ -110,7 +111,9 @@ def standing(boxes: Floats, scores: Floats, strong: Bools) -> Bools:
 
 def _clashes(boxes: Floats) -> Ints:
     """(C, 2) pairs of boxes that cannot both be cars."""
-    touching = candidate_pairs(boxes)
+    # By distance, not by hulls: those depend on the orientation of the plane.
+    reach = float(boxes[:, 2].max(initial=0.0)) + BESIDE_M
+    touching = cKDTree(boxes[:, :2]).query_pairs(reach, output_type="ndarray") if len(boxes) else _NO_PAIRS
     same_way = np.cos(boxes[touching[:, 0], 4] - boxes[touching[:, 1], 4]) > 0
     found = pairs_of(boxes, 2 * touching + np.column_stack([np.zeros_like(same_way), same_way]))
     shorter = boxes[touching, 2].min(axis=1)
@@ -124,7 +127,7 @@ def coupled(boxes: Floats, stands: Bools) -> Pairs:
     """Ends of standing boxes that may be coupled."""
     ends = np.flatnonzero(np.repeat(stands, 2))
     if len(ends) == 0:
-        return pairs_of(boxes, np.zeros((0, 2), dtype=np.int64))
+        return pairs_of(boxes, _NO_PAIRS)
     near = cKDTree(tips(boxes)[ends]).query_pairs(_REACH_M, output_type="ndarray")
     found = pairs_of(boxes, ends[near]).in_line()
     return found.take((found.hole_m <= COUPLED_M) & (found.hole_m >= -_overlap_limits(boxes, found.boxes)))
