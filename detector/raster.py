@@ -17,7 +17,7 @@ from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
 from detector.pixels.modelgrid import ModelGrid
-from detector.pixels.rasterfile import all_valid, read_values
+from detector.pixels.rasterfile import all_valid, read_values, unplaced
 from detector.pixels.scenefiles import SceneFiles
 from detector.pixels.stretch import SOLID_PX, Stretch, stretch_of
 from detector.scene import Scene
@@ -129,11 +129,12 @@ class SceneReader:
         rows, columns = valid.shape
         step_x, step_y = (right - left) / columns, (bottom - top) / rows
         cell_m2 = self.scene.gsd_x_m * step_x * self.scene.gsd_y_m * step_y
-        mask = sieve(valid.astype(np.uint8), size=max(1, round(SPECK_M2 / cell_m2)))
-        if mask.all():
-            return rectangle
         to_scene = Affine(step_x, 0, left, 0, step_y, top)
-        cells = [shape(cell) for cell, _ in shapes(mask, mask=mask == 1, connectivity=4, transform=to_scene)]
+        with unplaced():
+            mask = sieve(valid.astype(np.uint8), size=max(1, round(SPECK_M2 / cell_m2)))
+            if mask.all():
+                return rectangle
+            cells = [shape(cell) for cell, _ in shapes(mask, mask=mask == 1, connectivity=4, transform=to_scene)]
         outline = unary_union(cells).simplify(step_x) if cells else Polygon()
         return _polygons(make_valid(outline).intersection(rectangle))
 

@@ -3,6 +3,8 @@
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,15 @@ from rasterio.windows import Window
 # GDAL reads it once, at the first block.
 os.environ.setdefault("GDAL_CACHEMAX", "256")
 
-_open_lock = threading.Lock()  # warning filters are global to the process
+_filters = threading.RLock()  # warning filters are global to the process
+
+
+@contextmanager
+def unplaced() -> Iterator[None]:
+    """Rasters without a georeference are what is wanted here: no warning; one thread at a time."""
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def open_raster(path: Path) -> DatasetReader:
@@ -29,8 +39,7 @@ def open_raster(path: Path) -> DatasetReader:
     Raises:
         rasterio.errors.RasterioIOError: GDAL cannot read the file.
     """
-    with _open_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with unplaced():
         return rasterio.open(path)
 
 
