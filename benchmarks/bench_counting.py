@@ -16,7 +16,7 @@ import geopandas as gpd
 from rich.table import Table
 
 from detector.config import class_table, count_config
-from detector.console import console
+from detector.console import console, tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import read_record
 from detector.store import write_json
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         material, path = find_material(options.run, options.truth, options.calibration_run, options.calibration_truth)
         found = measure_counts(material, Effort(options.quiet_dates, options.surges, options.seed))
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     result = {"run": options.run.name, "truth": options.truth.name, **_weights(material.calibration), **found}
     write_json(options.json, without_rows(result))

@@ -21,7 +21,7 @@ import yaml
 
 from benchmarks.bench_real import COARSE_GSD_M, Task, find
 from detector.config import class_table, count_config, detect_config
-from detector.console import Watcher, console
+from detector.console import Watcher, tell
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
 from detector.run import Inputs, count_step, detect_step
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = rendered(folder, Path(scratch) / "run", weights, options.page)
             scenes = {path.stem: real(path, options.weights, Path(scratch)) for path in options.real}
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     result = {
         "weights": weights.spec.name,

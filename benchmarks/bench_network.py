@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.fresh import machine
 from benchmarks.networks import TRAINED, Running, Variant, accuracy
 from detector.config import Precision, detect_config
-from detector.console import console
+from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 from detector.weights import load_weights
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = measure(options.rounds, options.seconds, with_accuracy=not options.skip_accuracy,
                        weights_name=options.weights)  # fmt: skip
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     write_json(options.json, {"weights": load_weights(options.weights).spec.name, "rows": rows, "machine": machine()})
     sys.stdout.write(as_table(rows))

@@ -26,7 +26,7 @@ from benchmarks.canvas import write_canvases, yards_of
 from benchmarks.fresh import fresh, machine
 from benchmarks.peers import SCRATCH, TOOLS, Boxes, Measured, run_tool
 from detector.config import class_table
-from detector.console import console
+from detector.console import tell
 from detector.errors import RailcarsError
 from detector.geometry import Floats, Ints, xywhr_from_corners
 from detector.pixels.georef import Grid, lonlat_to_scene_px
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = measure(options.scenes, options.weights)
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     if options.json:
         write_json(options.json, {**result, "machine": machine()})

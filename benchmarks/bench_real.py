@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import shapely
-from rich.console import Console
 from shapely.geometry import mapping
 
 from benchmarks.overlay import Verdicts, draw_overlay, faults
 from detector.config import class_table, detect_config
+from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
 from detector.weights import load_weights
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = [(task, find(task, options.out / name / task.scene.name)) for task in chosen]
             results[name] = measure(found, options.out)
     except RailcarsError as error:
-        Console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     (options.out / "real.json").write_text(json.dumps(results, indent=1) + "\n")
     for name, figure in results.items():

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import bench_memory, bench_merge, bench_peers, bench_pipeline, bench_tally
 from benchmarks.fresh import fresh, machine
-from detector.console import console
+from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for key in HEADLINES:
         sys.stdout.write(f"{key:32}{result.get(key, 'not measured')}\n")
     for name, reason in failed.items():
-        console(stderr=True).print(f"{name}: not measured. {reason}", markup=False, soft_wrap=True)
+        tell(f"{name}: not measured. {reason}")
     return 1 if failed else 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.fresh import fresh, machine, peak_mb
 from benchmarks.long_run import Seen, write_long_run
-from detector.console import console
+from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = measure(options.facilities, options.dates)
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     if options.json:
         write_json(options.json, {**result, "machine": machine()})

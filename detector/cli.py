@@ -11,7 +11,7 @@ import typer
 
 from detector import __version__
 from detector.config import count_config, detect_config, scale_config
-from detector.console import Watcher, console, counts_table, scenes_table, show_rejected
+from detector.console import Watcher, console, counts_table, scenes_table, show_rejected, tell
 from detector.errors import RailcarsError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def main() -> None:
     try:
         app()
     except RailcarsError as error:
-        console(stderr=True).print(f"railcars: {error}", style="red", markup=False, soft_wrap=True)
+        tell(f"railcars: {error}", "red")
         sys.exit(EXIT_USAGE)
 
 
@@ -267,4 +267,4 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def _warn(text: str) -> None:
-    console(stderr=True).print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
+    tell(f"note: {text}", "yellow")

@@ -26,6 +26,11 @@ def console(*, stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
 
 
+def tell(text: object, style: str | None = None) -> None:
+    """A message for whoever runs a command: one line of standard error, however long, so that it can be searched."""
+    console(stderr=True).print(str(text), style=style, markup=False, soft_wrap=True)
+
+
 class Watcher:
     """Progress of detection (`detector.detection.books.Progress`): a bar on a terminal, plain lines otherwise."""
 
@@ -118,12 +123,10 @@ def counts_table(counts: pd.DataFrame) -> Iterator[Table]:
 
 def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
     """The first rejected inputs with reason and cure, and where the rest is listed."""
-    errors = console(stderr=True)
     for entry in rejected[:REJECTED_SHOWN]:
-        text = f"rejected: {entry.path}: {entry.reason}. {entry.cure}"
-        errors.print(text, style="yellow", markup=False, soft_wrap=True)
+        tell(f"rejected: {entry.path}: {entry.reason}. {entry.cure}", "yellow")
     if len(rejected) > REJECTED_SHOWN:
-        errors.print(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}", markup=False)
+        tell(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}")
 
 
 def _interval(low: float, high: float) -> str:

@@ -146,14 +146,11 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         with replacing(by_eye) as scratch:
             eye.to_csv(scratch, index=False, float_format="%.6g")
     write_tables(run, gpd.GeoDataFrame(counted.detections, crs=detections.crs), scenes)
-    with replacing(run / "counts.parquet") as scratch:
-        counted.counts.to_parquet(scratch, index=False)
-    with replacing(run / "counts.csv") as scratch:
-        counted.counts.to_csv(scratch, index=False, float_format="%.6g")
-    with replacing(run / "totals.parquet") as scratch:
-        counted.totals.to_parquet(scratch, index=False)
-    with replacing(run / "totals.csv") as scratch:
-        counted.totals.to_csv(scratch, index=False, float_format="%.6g")
+    for name, table in (("counts", counted.counts), ("totals", counted.totals)):
+        with replacing(run / f"{name}.parquet") as scratch:
+            table.to_parquet(scratch, index=False)
+        with replacing(run / f"{name}.csv") as scratch:
+            table.to_csv(scratch, index=False, float_format="%.6g")
     record["config"]["count"] = config.model_dump()
     record["history"] = file_facts(by_eye) if eye is not None else None
     record["tracks"] = file_facts(kept) if lines is not None else None

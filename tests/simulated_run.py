@@ -1,5 +1,6 @@
 """Whole RUN folders and their truth without imagery: rectangles on a yard, seen by a simulated detector."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ _METRES = np.array([83660.0, 111060.0])  # of a degree of longitude and latitude
 _HALF_CAR = np.array([[7.5, 1.5], [7.5, -1.5], [-7.5, -1.5], [-7.5, 1.5]])
 _TRACKS, _SLOTS = 12, 45
 SHA = "ab" * 32
+NETWORK = b"simulated network"
+NETWORK_SHA = hashlib.sha256(NETWORK).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,23 @@ def _objects(centres: Floats, class_name: str) -> gpd.GeoDataFrame:
     number = len(centres)
     data = {"class": [class_name] * number, "length_m": [15.0] * number, "width_m": [3.0] * number}
     return gpd.GeoDataFrame(data, geometry=list(shapely.polygons(corners)), crs="EPSG:4326")
+
+
+def write_weights(folder: Path) -> Path:
+    """weights/sim.json in `folder`, of a network that nobody can run; its description."""
+    weights = folder / "weights"
+    weights.mkdir()
+    (weights / "sim.onnx").write_bytes(NETWORK)
+    spec = {
+        "name": "sim",
+        "architecture": "none",
+        "classes": list(class_table().names),
+        "imgsz": 640,
+        "gsd_m": 0.3,
+        "reg_max": 16,
+        "score_floor": 0.05,
+        "operating_threshold": 0.5,
+        "sha256": {"onnx": NETWORK_SHA},
+    }
+    (weights / "sim.json").write_text(json.dumps(spec))
+    return weights / "sim.json"

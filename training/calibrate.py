@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from detector.config import ClassTable, class_table
+from detector.console import tell
 from detector.counting.domain import Domain, fit_domain
 from detector.counting.interval import calibrate
 from detector.counting.samples import Floats, Labelled, Sample, density
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         domain = domain_of(options.runs, places, table)
         stored = calibration_of(places, domain, spec, table, synthetic=options.rendered, seed=options.seed)
     except RailcarsError as error:
-        Console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
     save_calibration(stored, out)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import class_table
-from detector.console import console
+from detector.console import console, tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 from training.evaluation.compare import DRAWS, METRICS, Outcome, compare, read_rows
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             result[group] = compare(first, second, draws=options.draws, seed=options.seed)
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     if str(options.json) == "-":
         sys.stdout.write(json.dumps(result, indent=2) + "\n")

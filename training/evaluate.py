@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.console import console
+from detector.console import console, tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 from training.evaluation.measure import evaluate
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = evaluate(options.run, options.truth, page=options.page)
     except RailcarsError as error:
-        console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     if str(options.json) == "-":
         sys.stdout.write(json.dumps(result, indent=2) + "\n")

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
+from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from training.annotated import AnnotatedScene
 
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folds = split(AnnotatedScene.read(options.scene), options.folds)
         write_folds(folds, options.out)
     except RailcarsError as error:
-        Console(stderr=True).print(str(error), markup=False)
+        tell(error)
         return 2
     for i, fold in enumerate(folds):
         ignored = int(fold.test.objects.ignore.sum())

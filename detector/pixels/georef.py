@@ -106,6 +106,13 @@ def pixel_size(grid: Georeferenced, at_px: tuple[float, float]) -> PixelSize:
     return PixelSize(float(length_x) / (2 * STEP_PX), float(length_y) / (2 * STEP_PX), float(abs(angle - 90.0)))
 
 
+def metres_per_degree(latitude: float) -> NDArray[np.float64]:
+    """(2,) metres east per degree of longitude and north per degree of latitude, on the plane that touches WGS 84."""
+    sine, cosine = np.sin(np.radians(latitude)), np.cos(np.radians(latitude))
+    bend = 1 - GEOD.es * sine**2
+    return np.asarray(np.radians(GEOD.a) * np.array([cosine / np.sqrt(bend), (1 - GEOD.es) / bend**1.5]))
+
+
 def heading_deg(scene: Georeferenced, xywhr: NDArray[np.float64]) -> NDArray[np.float64]:
     """Direction of the boxes' long axis (N,), degrees clockwise from north in [0, 180).
 

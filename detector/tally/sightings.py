@@ -110,11 +110,11 @@ class View:
         kept = float(shapely.area(region) / shapely.area(self.visible))
         return Part(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool), 1.0, min(1.0, kept))
 
-    def within(self, region: BaseGeometry) -> tuple["View", float]:
-        """The view cut to a region, and the share of the region that it shows."""
+    def within(self, region: BaseGeometry) -> "View":
+        """The view cut to a region."""
         part = self.part_in(region)
         visible = shapely.intersection(self.visible, region)
-        return replace(self._select(part.inside), visible=visible, area_ha=self.area_ha * part.kept), part.share
+        return replace(self._select(part.inside), visible=visible, area_ha=self.area_ha * part.kept)
 
     def _select(self, keep: Bools) -> "View":
         return replace(
@@ -185,10 +185,9 @@ class Sighting:
         """Whether the facility was seen whole, but for slivers."""
         return self.observed >= FULLY_SEEN
 
-    def within(self, region: BaseGeometry) -> tuple["Sighting", float]:
-        """The sighting cut to a region, and the share of the region that its best view shows."""
-        cuts = [view.within(region) for view in self.views]
-        return replace(self, views=tuple(view for view, _ in cuts)), cuts[0][1]
+    def within(self, region: BaseGeometry) -> "Sighting":
+        """The sighting cut to a region."""
+        return replace(self, views=tuple(view.within(region) for view in self.views))
 
 
 @dataclass
@@ -352,7 +351,7 @@ def _mosaic(views: list[View]) -> tuple[View, ...]:
         return tuple(view for view in views if view.observed >= best.observed - (1 - FULLY_SEEN))
     union = shapely.union_all([view.visible for view in views])
     if shapely.area(union) * FULLY_SEEN <= shapely.area(best.visible):
-        return tuple(view for view in views if view.within(best.visible)[1] >= FULLY_SEEN)
+        return tuple(view for view in views if view.part_in(best.visible).share >= FULLY_SEEN)
     mosaic = best
     for view in views[1:]:
         mosaic = mosaic.joined(view)

@@ -12,7 +12,7 @@ import shapely
 from detector.counting.samples import Bools, Floats
 from detector.counting.strings import Strings, find_strings
 from detector.geometry import xywhr_from_corners
-from detector.pixels.georef import GEOD
+from detector.pixels.georef import metres_per_degree
 from detector.tally.sightings import View
 
 GROUP = "railcar"
@@ -131,7 +131,4 @@ def _local_m(lonlat: Floats) -> Floats:
     if lonlat.size == 0:
         return lonlat
     origin = lonlat.reshape(-1, 2).mean(axis=0)
-    sine, cosine = np.sin(np.radians(origin[1])), np.cos(np.radians(origin[1]))
-    bend = 1 - GEOD.es * sine**2
-    per_degree = np.radians(GEOD.a) * np.array([cosine / np.sqrt(bend), (1 - GEOD.es) / bend**1.5])
-    return np.asarray((lonlat - origin) * per_degree)
+    return np.asarray((lonlat - origin) * metres_per_degree(float(origin[1])))

@@ -1,6 +1,5 @@
 """The measurement of counts from two stored runs: its result has the keys that are promised, its page the plots."""
 
-import hashlib
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,12 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_counting import main
-from detector.config import class_table
 from detector.tally.calibration_file import load_calibration
-from tests.simulated_run import join, yard_run
+from tests.simulated_run import NETWORK_SHA, join, write_weights, yard_run
 from training.calibrate import main as calibrate
-
-SHA = hashlib.sha256(b"simulated network").hexdigest()
 
 
 def write_run(folder: Path, name: str, n_yards: int, seed: int) -> None:
@@ -32,7 +28,7 @@ def write_run(folder: Path, name: str, n_yards: int, seed: int) -> None:
         for i in range(n_yards)
     ]
     join(runs).write(folder / name, folder / f"{name}-truth")
-    weights = {"sha256": SHA, "path": str(folder / "weights" / "sim.json"), "threshold": 0.5}
+    weights = {"sha256": NETWORK_SHA, "path": str(folder / "weights" / "sim.json"), "threshold": 0.5}
     (folder / name / "run.json").write_text(json.dumps({"weights": weights}))
 
 
@@ -42,23 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("counting")
     write_run(path, "calibration", 21, 1)
     write_run(path, "held", 12, 2)
-    weights = path / "weights"
-    weights.mkdir()
-    (weights / "sim.onnx").write_bytes(b"simulated network")
-    spec = {
-        "name": "sim",
-        "architecture": "none",
-        "classes": list(class_table().names),
-        "imgsz": 640,
-        "gsd_m": 0.3,
-        "reg_max": 16,
-        "score_floor": 0.05,
-        "operating_threshold": 0.5,
-        "sha256": {"onnx": SHA},
-    }
-    (weights / "sim.json").write_text(json.dumps(spec))
+    weights = write_weights(path)
     given = ["--runs", str(path / "calibration"), "--truth", str(path / "calibration-truth")]
-    assert calibrate([*given, "--weights", str(weights / "sim.json")]) == 0
+    assert calibrate([*given, "--weights", str(weights)]) == 0
     return path
 
 
@@ -72,7 +54,7 @@ def arguments(folder: Path, name: str = "held") -> list[str]:
 @pytest.mark.integration
 def test_the_result_has_its_keys_and_the_page_its_plots(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, file = folder / "counting.html", folder / "weights" / "sim.calibration.json"
-    before = load_calibration(file, SHA)
+    before = load_calibration(file, NETWORK_SHA)
     assert main([*arguments(folder), "--page", str(page), "--record"]) == 0
     assert "interval score over that of the predictive bootstrap" in capsys.readouterr().out
     result = json.loads((folder / "counting.json").read_text())
@@ -93,7 +75,7 @@ def test_the_result_has_its_keys_and_the_page_its_plots(folder: Path, capsys: py
     assert text.count("<svg") == 8
     assert 'href="http' not in text
     assert "src=" not in text
-    stored = load_calibration(file, SHA)
+    stored = load_calibration(file, NETWORK_SHA)
     assert stored is not None
     assert stored.measured is not None
     assert stored.measured.coverage["0.95"] == result["coverage_95"]

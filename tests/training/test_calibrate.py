@@ -1,6 +1,5 @@
 """Fitting a calibration on runs with truth."""
 
-import hashlib
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from detector.config import class_table, count_config
 from detector.tally.calibration_file import load_calibration
 from detector.tally.counts import count_run
-from tests.simulated_run import Tables, join, yard_run
+from tests.simulated_run import NETWORK_SHA, Tables, join, write_weights, yard_run
 from training.calibrate import labelled_scenes, main
 from training.evaluation.measure import evaluate
 from training.evaluation.truth import read_places
@@ -33,23 +32,8 @@ def yards() -> Tables:
 def folder(yards: Tables, tmp_path: Path) -> Path:
     """run/, truth/ and weights/ of a simulated detector."""
     yards.write(tmp_path / "run", tmp_path / "truth")
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "sim.onnx").write_bytes(b"simulated network")
-    sha = hashlib.sha256(b"simulated network").hexdigest()
-    spec = {
-        "name": "sim",
-        "architecture": "none",
-        "classes": list(class_table().names),
-        "imgsz": 640,
-        "gsd_m": 0.3,
-        "reg_max": 16,
-        "score_floor": 0.05,
-        "operating_threshold": 0.5,
-        "sha256": {"onnx": sha},
-    }
-    (weights / "sim.json").write_text(json.dumps(spec))
-    (tmp_path / "run" / "run.json").write_text(json.dumps({"weights": {"sha256": sha}}))
+    write_weights(tmp_path)
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"weights": {"sha256": NETWORK_SHA}}))
     return tmp_path
 
 

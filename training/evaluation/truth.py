@@ -15,10 +15,10 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, xywhr_from_corners
+from detector.pixels.georef import metres_per_degree
 
 SUFFIX = ".truth.geojson"
 CARE_FROM = 0.5
-_EQUATOR_M, _FLATTENING = 6378137.0, 1 / 298.257223563
 
 Names = npt.NDArray[np.str_]
 
@@ -84,11 +84,7 @@ class Frame:
         if not isinstance(region, BaseGeometry) or region.is_empty:
             return cls(None, np.ones(2), float(scene["gsd_m"]))
         origin = (region.centroid.x, region.centroid.y)
-        latitude = np.radians(origin[1])
-        squared = _FLATTENING * (2 - _FLATTENING)
-        bend = 1 - squared * np.sin(latitude) ** 2
-        scale = np.radians(_EQUATOR_M) * np.array([np.cos(latitude) / np.sqrt(bend), -(1 - squared) / bend**1.5])
-        return cls(origin, scale, 1.0)
+        return cls(origin, metres_per_degree(origin[1]) * [1, -1], 1.0)
 
     def from_lonlat(self, points: Floats) -> Floats:
         """Points (..., 2) in longitude and latitude, in the plane."""

@@ -66,7 +66,7 @@ def part_of(outline: BaseGeometry, share: float, rng: np.random.Generator) -> Ba
 
 def cut(sighting: Sighting, region: BaseGeometry, day: date) -> Sighting:
     """The sighting as if only the region had been seen, on another day."""
-    part, _ = sighting.within(region)
+    part = sighting.within(region)
     share = float(shapely.area(part.visible) / shapely.area(sighting.visible))
     views = tuple(replace(view, observed=sighting.observed * share) for view in part.views)
     return replace(part, date=day, views=views)
