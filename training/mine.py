@@ -1,4 +1,4 @@
-"""`python -m training.mine`: tiles without objects on which a detector is wrong come more often. Imports no torch."""
+"""`python -m training.mine`: tiles on which a detector is wrong come more often. Imports no torch."""
 
 import json
 import math
@@ -16,14 +16,17 @@ from pydantic import BaseModel, ValidationError
 from detector.backends import open_backend
 from detector.config import class_table, detect_config, first_fault
 from detector.errors import RailcarsError, UsageError
+from detector.geometry import Floats, xywhr_from_corners
 from detector.raster import PAD
 from detector.weights import Weights, load_weights
 from training.dataset import LISTED
 from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
-from training.datasets.mining import FalseAlarms, false_alarms, judged_ha, with_hardest
+from training.datasets.mining import Faults, faults, judged_ha, with_hardest
 
 STRIDE = 32
+_Labels = tuple[NDArray[np.int64], Floats]
+
 _MAKE = "Make it with `python -m training.dataset`."
 _AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 
@@ -65,21 +68,20 @@ class _Manifest(BaseModel):
 
 
 def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
-    """Repeat the hardest tiles without objects in train.txt, in place of what was mined before.
+    """Repeat the hardest tiles in train.txt, in place of what was mined before.
 
     Law: the content of `data` depends on what `training.dataset` has made, the weights and the share only.
 
     Args:
         data: YOLO folder made by `training.dataset`.
-        weights: of the detector that looks for false alarms.
+        weights: of the detector that is judged.
         share: of train.txt that the repeated tiles shall make up.
 
     Returns:
         What the manifest then says under `mined`.
 
     Raises:
-        UsageError: `data` is not whole or has nothing to mine, its GSD is not that of the weights, or the share is
-            not between 0 and 1.
+        UsageError: `data` is not whole, its GSD is not that of the weights, or the share is not between 0 and 1.
         WeightsError: the network does not fit its description.
     """
     if not 0 < share < 1:
@@ -87,19 +89,14 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     described, content = _described(data / "data.yaml"), _content(data / "manifest.json")
     manifest = _checked(content, data / "manifest.json", weights)
     times = manifest.times
-    empty = [tile for tile in times if not _read(data / "labels" / "train" / f"{tile}.txt").strip()]
-    if not empty:
-        raise UsageError(
-            f"{data}: all {len(times)} training tiles show objects.",
-            "Cut the scenes again with --backgrounds FOLDER, pictures without objects.",
-        )
-    alarms = _judged(data, empty, manifest, weights)
-    listed = with_hardest(times, {tile: found.hardness for tile, found in alarms.items()}, share)
+    labels = {tile: _labels(data / "labels" / "train" / f"{tile}.txt", manifest.tile_px) for tile in times}
+    wrong = _judged(data, labels, manifest, weights)
+    listed = with_hardest(times, {tile: found.hardness for tile, found in wrong.items()}, share)
     mined = {
         "weights": weights.spec.name,
         "sha256": weights.digest,
         "share": share,
-        **_figures(alarms, judged_ha(manifest.tile_px, manifest.gsd_m)),
+        **_figures(wrong, labels, judged_ha(manifest.tile_px, manifest.gsd_m)),
         "lines": sum(listed.values()),
         "repeated": {tile: count for tile, count in listed.items() if count > times[tile]},
         "digest_before": manifest.digest_before,
@@ -111,30 +108,42 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     return mined
 
 
-def _figures(alarms: Mapping[str, FalseAlarms], tile_ha: float) -> dict[str, Any]:
-    """What was found on tiles of which `tile_ha` each was judged."""
-    rail_vehicles = sum(found.rail_vehicles for found in alarms.values())
+def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, _Labels], tile_ha: float) -> dict[str, Any]:
+    """What was found on tiles of which `tile_ha` each was judged; false alarms apart where no object stands."""
+    empty = [found for tile, found in wrong.items() if not len(labels[tile][0])]
+    false, judged = sum(found.false_rail_vehicles for found in empty), len(empty) * tile_ha
     return {
-        "empty_tiles": len(alarms),
-        "with_false_alarms": sum(found.hardness > 0 for found in alarms.values()),
-        "judged_ha": round(len(alarms) * tile_ha, 2),
-        "false_rail_vehicles": rail_vehicles,
-        "false_rail_vehicles_per_10_ha": round(10 * rail_vehicles / (len(alarms) * tile_ha), 3),
+        "tiles": len(wrong),
+        "with_faults": sum(found.hardness > 0 for found in wrong.values()),
+        "missed": sum(found.missed for found in wrong.values()),
+        "false_rail_vehicles": sum(found.false_rail_vehicles for found in wrong.values()),
+        "empty_tiles": len(empty),
+        "empty_ha": round(judged, 2),
+        "false_rail_vehicles_per_10_ha_empty": round(10 * false / judged, 3) if empty else None,
     }
 
 
-def _judged(data: Path, tiles: Sequence[str], manifest: _Manifest, weights: Weights) -> dict[str, FalseAlarms]:
-    """What the detector reports on each tile, by name."""
+def _judged(data: Path, labels: Mapping[str, _Labels], manifest: _Manifest, weights: Weights) -> dict[str, Faults]:
+    """What the detector gets wrong on each tile, by name."""
     edge_px = math.ceil(manifest.tile_px / STRIDE) * STRIDE  # what the network sees, no more than is in the tile
     fitting = Weights(weights.spec.model_copy(update={"imgsz": edge_px}), weights.folder)
-    settings, table = detect_config(), class_table()
+    settings, table, tiles = detect_config(), class_table(), list(labels)
     backend = open_backend(fitting, settings)
-    alarms = {}
+    wrong = {}
     for number, (tile, raw) in enumerate(backend.stream(_images(data, tiles, manifest, edge_px)), start=1):
-        alarms[tile] = false_alarms(raw, fitting.spec, table, tile_px=manifest.tile_px, merge_ios=settings.merge_ios)
+        wrong[tile] = faults(
+            raw, *labels[tile], fitting.spec, table, tile_px=manifest.tile_px, merge_ios=settings.merge_ios
+        )
         if number % 250 == 0:
-            typer.echo(f"{number}/{len(tiles)} tiles without objects")
-    return {tile: alarms[tile] for tile in tiles}
+            typer.echo(f"{number}/{len(tiles)} tiles")
+    return {tile: wrong[tile] for tile in tiles}
+
+
+def _labels(path: Path, tile_px: int) -> _Labels:
+    """Class numbers (N,) and boxes (N, 5) of a tile, in its pixels."""
+    rows = [[float(value) for value in line.split()] for line in _read(path).splitlines()]
+    table = np.array(rows, dtype=np.float64).reshape(-1, 9)
+    return table[:, 0].astype(np.int64), xywhr_from_corners(table[:, 1:].reshape(-1, 4, 2) * tile_px)
 
 
 def _images(
@@ -205,13 +214,14 @@ def _read(path: Path, cure: str = _AGAIN) -> str:
 
 def _summary(mined: dict[str, Any], threshold: float) -> Iterator[str]:
     yield (
-        f"{mined['with_false_alarms']} of {mined['empty_tiles']} training tiles without objects show false alarms "
-        f"of {mined['weights']} (score from {threshold:g})"
+        f"{mined['weights']} is wrong on {mined['with_faults']} of {mined['tiles']} training tiles (score from "
+        f"{threshold:g}): {mined['missed']} objects missed, {mined['false_rail_vehicles']} false rail vehicles"
     )
-    yield (
-        f"false rail vehicles: {mined['false_rail_vehicles']} on {mined['judged_ha']} ha, "
-        f"{mined['false_rail_vehicles_per_10_ha']} per 10 ha"
-    )
+    if mined["empty_tiles"]:
+        yield (
+            f"where nothing stands: {mined['false_rail_vehicles_per_10_ha_empty']} false rail vehicles per 10 ha, "
+            f"on {mined['empty_ha']} ha"
+        )
     reached = sum(mined["repeated"].values()) / mined["lines"]
     limit = limit_note(reached, mined["share"])
     yield (
@@ -227,7 +237,7 @@ def main(
     ] = None,
     share: Annotated[float, typer.Option(help="Share of the training list that the hardest tiles make up.")] = 0.15,
 ) -> None:
-    """Repeat the tiles without objects on which a detector is wrong most; the next call replaces this one's choice.
+    """Repeat the tiles on which a detector is wrong most; the next call replaces this one's choice.
 
     Example: python -m training.mine --data data/yolo --weights weights/railcars-n.json
     """

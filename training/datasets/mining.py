@@ -1,4 +1,4 @@
-"""Tiles without objects on which a detector is wrong stand several times in the list that is trained on."""
+"""Tiles on which a detector is wrong stand several times in the list that is trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,47 +7,71 @@ import numpy as np
 
 from detector.backends import RawBoxes
 from detector.config import ClassTable
+from detector.geometry import Bools, Floats, candidate_pairs, iou_pairs
 from detector.merge import merge
 from detector.weights import ModelSpec
 from training.datasets.balance import MOST
+from training.evaluation.matching import WRONG, one_to_one
 
+MIN_IOU = 0.5
+"""A box that overlaps no object by this is a false alarm, and the object is missed."""
 MARGIN_M = 5.0
 """The rim of a tile that is not judged: of a 26 m car that the tile's edge cuts, up to 9 m pass as ground there."""
 
 
 @dataclass(frozen=True)
-class FalseAlarms:
-    """What a detector reports on one tile without objects, after the merge, within the judged part.
+class Faults:
+    """What a detector gets wrong on one tile, after the merge, within the judged part.
 
     Attributes:
-        hardness: sum of the scores from the operating threshold on, of all classes; 0: nothing is reported.
-        rail_vehicles: how many of these are of the family `rail_vehicle`.
+        hardness: sum of the scores of false alarms from the operating threshold on, of all classes, and 1 for each
+            object missed; 0: nothing is wrong.
+        false_rail_vehicles: how many false alarms are of the family `rail_vehicle`.
+        missed: how many objects are missed.
     """
 
     hardness: float
-    rail_vehicles: int
+    false_rail_vehicles: int
+    missed: int
 
 
-def false_alarms(raw: RawBoxes, spec: ModelSpec, table: ClassTable, *, tile_px: int, merge_ios: float) -> FalseAlarms:
-    """Judge what the network says of a tile without objects.
+def faults(
+    raw: RawBoxes, classes: "np.ndarray[tuple[int], np.dtype[np.int64]]", xywhr: Floats, spec: ModelSpec,
+    table: ClassTable, *, tile_px: int, merge_ios: float,
+) -> Faults:  # fmt: skip
+    """Judge what the network says of a tile. A box under another name of the same family is no fault.
 
     Args:
         raw: its boxes, in tile pixels.
+        classes: (T,) class numbers of the tile's objects.
+        xywhr: (T, 5) their boxes, in tile pixels.
         spec: gives GSD, classes and operating threshold.
         table: gives the families, inside which boxes are merged.
         tile_px: edge of the tile.
         merge_ios: as in `DetectConfig`.
     """
-    if len(raw) == 0:
-        return FalseAlarms(0.0, 0)
-    families = [spec.families(table)[index] for index in raw.scores.argmax(axis=1)]
-    score = raw.scores.max(axis=1)
-    kept = merge(raw.xywhr, score, families, threshold_ios=merge_ios)
-    from_middle_px = np.abs(raw.xywhr[kept, :2] - tile_px / 2).max(axis=1)
-    judged = from_middle_px <= tile_px / 2 - MARGIN_M / spec.gsd_m
-    reported = kept[judged & (score[kept] >= spec.operating_threshold)]
+    family = np.array(spec.families(table))
+    best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
+    kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
+    told = kept[score[kept] >= spec.operating_threshold]
+    found, kind = raw.xywhr[told], family[best[told]]
+    a, b = candidate_pairs(found, xywhr).T
+    iou = iou_pairs(found[a], xywhr[b])
+    fits = (iou >= MIN_IOU) & (kind[a] == family[classes[b]])
+    partner = one_to_one(a[fits], b[fits], iou[fits], score[told])
+    false = (partner == WRONG) & _judged(found, tile_px, spec.gsd_m)
+    missed = _judged(xywhr, tile_px, spec.gsd_m)
+    missed[partner[partner != WRONG]] = False
     rail_vehicle = list(table.families).index("rail_vehicle")
-    return FalseAlarms(float(score[reported].sum()), sum(families[row] == rail_vehicle for row in reported))
+    return Faults(
+        float(score[told][false].sum() + missed.sum()), int((kind[false] == rail_vehicle).sum()), int(missed.sum())
+    )
+
+
+def _judged(xywhr: Floats, tile_px: int, gsd_m: float) -> Bools:
+    """(N,) whether the centres of boxes lie within the rim."""
+    from_middle_px = np.abs(xywhr[:, :2] - tile_px / 2).max(axis=1)
+    return np.asarray(from_middle_px <= tile_px / 2 - MARGIN_M / gsd_m)
 
 
 def judged_ha(tile_px: int, gsd_m: float) -> float:
@@ -67,7 +91,7 @@ def with_hardest(times: Mapping[str, int], hardness: Mapping[str, float], share:
 
     Args:
         times: how often each tile is listed so far.
-        hardness: of tiles without objects.
+        hardness: of each tile.
         share: of the list that the repeated tiles shall make up.
     """
     result = dict(times)
