@@ -66,7 +66,10 @@ def find_material(run: Path, truth: Path, calibration_run: Path, calibration_tru
         places={(str(place.scene["scene_id"]), place.facility_id): place for place in places},
         calibration=calibration,
         labelled={group: labelled_scenes(fitted, classes, table) for group, classes in table.groups.items()},
-        threshold=float(record["weights"]["threshold"]),
+        threshold={
+            group: record["weights"]["threshold"][list(table.families)[table.family_of(classes[0])]]
+            for group, classes in table.groups.items()
+        },
         config=count_config(),
         classes=table,
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCRATCH = Path("data/bench")
+FAMILY = "rail_vehicle"
+"""Whose operating threshold all tools keep: railcars are compared."""
 OVERLAP = 0.2
 """SAHI's default share, and ours: 128 of 640 px."""
 
@@ -94,7 +96,7 @@ def sahi(paths: Sequence[Path], weights: Weights) -> Measured:
     from sahi import AutoDetectionModel  # noqa: PLC0415 - a peer of this benchmark alone
     from sahi.predict import get_sliced_prediction  # noqa: PLC0415
 
-    size, threshold = weights.spec.imgsz, weights.spec.operating_threshold
+    size, threshold = weights.spec.imgsz, weights.spec.operating_threshold[FAMILY]
     model = AutoDetectionModel.from_pretrained(
         "ultralytics", model_path=str(checkpoint), confidence_threshold=threshold, device="cpu"
     )
@@ -123,7 +125,7 @@ def ultralytics(paths: Sequence[Path], weights: Weights) -> Measured:
     model = YOLO(checkpoint)
     model.to("cpu")
     size, names, least_iou = weights.spec.imgsz, weights.spec.classes, get_cfg().iou
-    chosen = {"conf": weights.spec.operating_threshold, "imgsz": size, "verbose": False}
+    chosen = {"conf": weights.spec.operating_threshold[FAMILY], "imgsz": size, "verbose": False}
 
     def tile(image: "NDArray[np.uint8]", x: int, y: int) -> "NDArray[np.float32]":
         """D x 7: the tile's boxes in the scene, score, class."""

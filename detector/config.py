@@ -48,6 +48,11 @@ class ClassTable(Settings):
         members = (name for family in self.families.values() if set(family) & set(own) for name in family)
         return tuple(name for name in members if name not in own)
 
+    def judged_by(self, family: str) -> tuple[str, ...]:
+        """Classes of the first group that lies in a family: what stands for it where one figure is asked for."""
+        members = set(self.families[family])
+        return next((own for own in self.groups.values() if set(own) <= members), self.families[family])
+
     def family_of(self, name: str) -> int:
         """Index of the merge family that holds class `name`."""
         return next(i for i, members in enumerate(self.families.values()) if name in members)

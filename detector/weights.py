@@ -27,7 +27,7 @@ class ModelSpec(Settings):
         strides: strides of the head's levels, in the order in which their anchors are laid out.
         reg_max: bins of the distance distribution on each side of a box.
         score_floor: detections below this score are never kept.
-        operating_threshold: detections at or above this score are marked `detected`.
+        operating_threshold: by merge family, detections at or above this score are marked `detected`.
         sha256: SHA-256 of each file, by kind.
         training: what they were trained on and measured at, free form.
     """
@@ -40,7 +40,7 @@ class ModelSpec(Settings):
     strides: tuple[int, ...] = (8, 16, 32)
     reg_max: int = Field(ge=1)
     score_floor: float = Field(gt=0, lt=1)
-    operating_threshold: float = Field(gt=0, lt=1)
+    operating_threshold: dict[str, float]
     sha256: dict[FileKind, str]
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -48,8 +48,11 @@ class ModelSpec(Settings):
     def _consistent(self) -> Self:
         if "onnx" not in self.sha256:
             raise ValueError("sha256 lacks the entry 'onnx'")
-        if self.operating_threshold < self.score_floor:
-            raise ValueError(f"operating_threshold {self.operating_threshold} is below score_floor {self.score_floor}")
+        for family, threshold in self.operating_threshold.items():
+            if not self.score_floor <= threshold < 1:
+                raise ValueError(
+                    f"operating_threshold of {family} is {threshold}, not between score_floor {self.score_floor} and 1"
+                )
         return self
 
     @property
@@ -60,6 +63,11 @@ class ModelSpec(Settings):
     def families(self, table: ClassTable) -> tuple[int, ...]:
         """Merge family of each class output, as an index into `table.families`."""
         return tuple(table.family_of(name) for name in self.classes)
+
+    def thresholds(self, table: ClassTable) -> tuple[float, ...]:
+        """Operating threshold of each class output, that of its family."""
+        by_family = [self.operating_threshold[family] for family in table.families]
+        return tuple(by_family[index] for index in self.families(table))
 
 
 @dataclass(frozen=True)
@@ -116,10 +124,16 @@ def load_weights(source: str | Path | None = None) -> Weights:
         raise WeightsError(f"{sidecar}: {first_fault(error)}.", _RESTORE) from error
     if spec.name != sidecar.stem:
         raise WeightsError(f"{sidecar}: describes weights named {spec.name!r}.", "Give both the same name.")
-    if unknown := set(spec.classes) - set(class_table().names):
+    table = class_table()
+    if unknown := set(spec.classes) - set(table.names):
         raise WeightsError(
             f"{sidecar}: classes {sorted(unknown)} are not in configs/classes.yaml.",
             "Use weights trained on this class table.",
+        )
+    if set(spec.operating_threshold) != set(table.families):
+        raise WeightsError(
+            f"{sidecar}: operating_threshold is of {sorted(spec.operating_threshold)}, not {sorted(table.families)}.",
+            "Give one for each of the families in configs/classes.yaml.",
         )
     weights = Weights(spec=spec, folder=sidecar.parent)
     _check(weights.onnx, weights.digest)

@@ -168,7 +168,7 @@ def write_weights(folder: Path) -> Path:
         "gsd_m": 0.3,
         "reg_max": 16,
         "score_floor": 0.05,
-        "operating_threshold": 0.5,
+        "operating_threshold": {"rail_vehicle": 0.5, "off_rail": 0.5},
         "sha256": {"onnx": NETWORK_SHA},
     }
     (weights / "sim.json").write_text(json.dumps(spec))

@@ -109,10 +109,14 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
     return fit_domain(np.array([looks[key] for key in keys]), [facility for _, facility in keys])
 
 
-def best_threshold(places: Sequence[Place], table: ClassTable) -> float:
-    """Score of the greatest F1 of railcars at IoU 0.5, in hundredths; NaN without true railcars."""
-    judged = Scored.of(places, table).judge(table.groups["railcar"], THRESHOLD_IOU)
-    return round(best_f1(judged.score, judged.is_true, int(judged.n_true.sum()))[1], 2)
+def best_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str, float]:
+    """By family, the score of the greatest F1 of its first group at IoU 0.5, in hundredths; none without objects."""
+    scored, found = Scored.of(places, table), {}
+    for family in table.families:
+        judged = scored.judge(table.judged_by(family), THRESHOLD_IOU)
+        if n_true := int(judged.n_true.sum()):
+            found[family] = round(best_f1(judged.score, judged.is_true, n_true)[1], 2)
+    return found
 
 
 def labelled_scenes(
@@ -147,7 +151,7 @@ def _check_weights(run: Path, spec: ModelSpec) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write NAME.calibration.json and the operating threshold in NAME.json; exit code 2 where inputs do not fit."""
+    """Write NAME.calibration.json and the operating thresholds in NAME.json; exit code 2 where inputs do not fit."""
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="RUN folders")
     parser.add_argument("--truth", type=Path, nargs="+", required=True, help="truth of each run, or one for all")
@@ -167,14 +171,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
     save_calibration(stored, out)
-    threshold = best_threshold(places, table)
-    if threshold >= spec.score_floor:
-        shipped = spec.model_copy(update={"operating_threshold": threshold})
-        write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
+    best = {family: max(score, spec.score_floor) for family, score in best_thresholds(places, table).items()}
+    shipped = spec.model_copy(update={"operating_threshold": spec.operating_threshold | best})
+    write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
     Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False, soft_wrap=True)
-    Console().print(f"{options.weights}: operating threshold {threshold}.", markup=False, soft_wrap=True)
+    told = ", ".join(f"{family} {score:g}" for family, score in shipped.operating_threshold.items())
+    Console().print(f"{options.weights}: operating threshold {told}.", markup=False, soft_wrap=True)
     return 0
 
 

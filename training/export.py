@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from detector.config import class_table
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
 from detector.store import replacing, write_text
@@ -49,7 +50,7 @@ def export(
         checkpoint: best.pt or last.pt of a run of `training.train`.
         out: weights folder.
         name: name of the weights.
-        threshold: score from which a box counts as detected.
+        threshold: score from which a box counts as detected, in each family.
         summary: more for the description's `training`, over what the run folder says.
 
     Returns:
@@ -85,7 +86,7 @@ def export(
             strides=head.strides,
             reg_max=head.reg_max,
             score_floor=SCORE_FLOOR,
-            operating_threshold=threshold,
+            operating_threshold=dict.fromkeys(class_table().families, threshold),
             sha256={"onnx": sha256_of(made["onnx"]), "safetensors": sha256_of(made["safetensors"])},
             training=training_summary(checkpoint) | {"onnx_difference": float(f"{difference:.2g}")} | (summary or {}),
         )

@@ -212,10 +212,10 @@ def _read(path: Path, cure: str = _AGAIN) -> str:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).", cure) from error
 
 
-def _summary(mined: dict[str, Any], threshold: float) -> Iterator[str]:
+def _summary(mined: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"{mined['weights']} is wrong on {mined['with_faults']} of {mined['tiles']} training tiles (score from "
-        f"{threshold:g}): {mined['missed']} objects missed, {mined['false_rail_vehicles']} false rail vehicles"
+        f"{mined['weights']} is wrong on {mined['with_faults']} of {mined['tiles']} training tiles: "
+        f"{mined['missed']} objects missed, {mined['false_rail_vehicles']} false rail vehicles"
     )
     if mined["empty_tiles"]:
         yield (
@@ -247,7 +247,7 @@ def main(
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    for line in _summary(mined, loaded.spec.operating_threshold):
+    for line in _summary(mined):
         typer.echo(line)
 
 

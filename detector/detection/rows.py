@@ -93,7 +93,7 @@ def detection_rows(
         scene: the scene.
         ground: what it shows of which facilities.
         found: its objects.
-        spec: gives class names, GSD and operating threshold.
+        spec: gives class names, GSD and operating thresholds.
         table: gives the families.
     """
     grid = ModelGrid.of(scene, spec.gsd_m)
@@ -102,6 +102,7 @@ def detection_rows(
     sides_m = grid.sides_m(found.xywhr)
     outlines = shapely.polygons(scene_px_to_lonlat(scene, corners_px)) if scene.crs is not None else None
     heading = _heading(scene, centres_px, corners_px)
+    threshold = np.array(spec.thresholds(table))
     flags = _flags(found, corners_px, sides_m, ground.valid, spec=spec, table=table)
     parts = []
     for area in ground.areas:
@@ -112,6 +113,7 @@ def detection_rows(
                 "facility_id": [area.facility.facility_id] * len(inside),
                 "class": [spec.classes[index] for index in found.best[inside]],
                 "score": found.score[inside],
+                "detected": found.score[inside] >= threshold[found.best[inside]],
                 "length_m": sides_m[inside, 0],
                 "width_m": sides_m[inside, 1],
                 "heading_deg": heading[inside],
@@ -125,7 +127,6 @@ def detection_rows(
         scene_id=scene.scene_id,
         acquired=pd.Timestamp(scene.acquired),
         p_true=np.nan,
-        detected=rows["score"].astype(float) >= spec.operating_threshold,
     )
     return typed(rows, empty_detections())
 

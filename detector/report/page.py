@@ -163,7 +163,7 @@ def provenance_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Finished", run.get("finished")),
         ("Weights", weights.get("name")),
         ("Weights SHA-256", weights.get("sha256")),
-        ("Operating threshold", weights.get("threshold")),
+        ("Operating threshold", _thresholds(weights.get("threshold") or {})),
         ("Calibration set", _calibration(calibration)),
         ("Settings SHA-256", run.get("config_sha256")),
         ("Facilities", (run.get("facilities") or {}).get("path")),
@@ -173,6 +173,10 @@ def provenance_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Software", ", ".join(f"{name} {_software(value)}" for name, value in (run.get("software") or {}).items())),
     ]
     return [(label, str(value)) for label, value in found if value not in (None, "")]
+
+
+def _thresholds(by_family: Mapping[str, float]) -> str:
+    return ", ".join(f"{family.replace('_', ' ')} {score:g}" for family, score in by_family.items())
 
 
 def _software(value: object) -> str:

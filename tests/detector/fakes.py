@@ -151,7 +151,7 @@ def fake_weights(folder: Path) -> Weights:
         gsd_m=0.3,
         reg_max=16,
         score_floor=0.05,
-        operating_threshold=0.25,
+        operating_threshold=dict.fromkeys(class_table().families, 0.25),
         sha256={"onnx": sha256_of(onnx)},
     )
     (folder / "fake.json").write_text(spec.model_dump_json())

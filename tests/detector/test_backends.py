@@ -83,7 +83,7 @@ def saved(folder: Path, network: bytes) -> Weights:
         gsd_m=0.3,
         reg_max=REG_MAX,
         score_floor=0.05,
-        operating_threshold=0.25,
+        operating_threshold={"rail_vehicle": 0.25, "off_rail": 0.25},
         sha256={"onnx": sha256_of(file)},
     )
     (folder / "tiny.json").write_text(spec.model_dump_json())

@@ -20,7 +20,7 @@ SPEC = ModelSpec(
     strides=(8, 16, 32),
     reg_max=16,
     score_floor=0.05,
-    operating_threshold=0.25,
+    operating_threshold={"rail_vehicle": 0.25, "off_rail": 0.25},
     sha256={"onnx": "0"},
 )
 N_ANCHORS = 64 + 16 + 4

@@ -46,7 +46,11 @@ def test_a_missing_file_is_named(sidecar: Path) -> None:
     ("changes", "message"),
     [
         ({"classes": ["railcar", "submarine"]}, "submarine"),
-        ({"operating_threshold": 0.01}, "below score_floor"),
+        (
+            {"operating_threshold": {"rail_vehicle": 0.01, "off_rail": 0.3}},
+            "rail_vehicle is 0.01, not between",
+        ),
+        ({"operating_threshold": {"rail_vehicle": 0.3}}, "not \\['off_rail', 'rail_vehicle'\\]"),
         ({"sha256": {}}, "onnx"),
         ({"imgsz": 100}, "imgsz"),
         ({"name": "other"}, "other"),

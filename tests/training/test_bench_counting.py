@@ -28,7 +28,11 @@ def write_run(folder: Path, name: str, n_yards: int, seed: int) -> None:
         for i in range(n_yards)
     ]
     join(runs).write(folder / name, folder / f"{name}-truth")
-    weights = {"sha256": NETWORK_SHA, "path": str(folder / "weights" / "sim.json"), "threshold": 0.5}
+    weights = {
+        "sha256": NETWORK_SHA,
+        "path": str(folder / "weights" / "sim.json"),
+        "threshold": {"rail_vehicle": 0.5, "off_rail": 0.5},
+    }
     (folder / name / "run.json").write_text(json.dumps({"weights": weights}))
 
 

@@ -52,7 +52,7 @@ def test_what_is_calibrated_covers_new_yards(folder: Path, capsys: pytest.Captur
     shipped = json.loads((folder / "weights" / "sim.json").read_text())
     sha = shipped["sha256"]["onnx"]
     best = evaluate(folder / "run", folder / "truth")["groups"]["railcar"]["best_threshold_50"]
-    assert shipped["operating_threshold"] == pytest.approx(best, abs=0.005)
+    assert shipped["operating_threshold"] == {"rail_vehicle": pytest.approx(best, abs=0.005), "off_rail": 0.5}
     stored = load_calibration(folder / "weights" / "sim.calibration.json", sha)
     assert set(stored.groups) == {"railcar"}
     rng = np.random.default_rng(2)

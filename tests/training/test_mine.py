@@ -242,7 +242,7 @@ class TestMine:
 
     def test_tiles_on_which_objects_are_missed_are_repeated(self, data: Path, weights: Weights) -> None:
         before = listed(data)
-        blind = weights.spec.model_copy(update={"operating_threshold": 0.95})
+        blind = weights.spec.model_copy(update={"operating_threshold": {"rail_vehicle": 0.95, "off_rail": 0.95}})
         mined = command.mine(data, Weights(blind, weights.folder), 0.3)
         assert mined["missed"] > 0
         assert mined["false_rail_vehicles"] == 0

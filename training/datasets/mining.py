@@ -45,15 +45,15 @@ def faults(
         raw: its boxes, in tile pixels.
         classes: (T,) class numbers of the tile's objects.
         xywhr: (T, 5) their boxes, in tile pixels.
-        spec: gives GSD, classes and operating threshold.
+        spec: gives GSD, classes and operating thresholds.
         table: gives the families, inside which boxes are merged.
         tile_px: edge of the tile.
         merge_ios: as in `DetectConfig`.
     """
-    family = np.array(spec.families(table))
+    family, threshold = np.array(spec.families(table)), np.array(spec.thresholds(table))
     best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
     kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
-    told = kept[score[kept] >= spec.operating_threshold]
+    told = kept[score[kept] >= threshold[best[kept]]]
     found, kind = raw.xywhr[told], family[best[told]]
     a, b = candidate_pairs(found, xywhr).T
     iou = iou_pairs(found[a], xywhr[b])

@@ -274,7 +274,12 @@ def _provenance(inputs: list[dict[str, Any]]) -> dict[str, Any]:
         "version": "0.1.0",
         "started": "2023-10-06T08:01:12Z",
         "finished": "2023-10-06T08:03:40Z",
-        "weights": {"name": "railcars-n", "sha256": "5d" * 32, "threshold": 0.35, "gsd_m": 0.30},
+        "weights": {
+            "name": "railcars-n",
+            "sha256": "5d" * 32,
+            "threshold": {"rail_vehicle": 0.35, "off_rail": 0.2},
+            "gsd_m": 0.30,
+        },
         "calibration": {
             "n_scenes": 240,
             "n_facilities": 60,

@@ -51,7 +51,7 @@ class Material:
         places: its scenes and facilities with truth.
         calibration: of the weights.
         labelled: by group, the scenes that the rivals are fitted on.
-        threshold: the operating threshold.
+        threshold: by group, the operating threshold of its family.
         config: counting settings.
         classes: the class table.
     """
@@ -61,7 +61,7 @@ class Material:
     places: Mapping[tuple[str, str], Place]
     calibration: CalibrationFile
     labelled: Mapping[str, Sequence[Labelled]]
-    threshold: float
+    threshold: Mapping[str, float]
     config: CountConfig
     classes: ClassTable
 
@@ -88,7 +88,8 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
     seconds = process_time() - started
     groups: dict[str, Any] = {}
     for group, (dates, ours) in found.items():
-        forecasts = _forecasts(dates, ours, Tallied.of(material.labelled[group], material.threshold), effort.seed)
+        tallied = Tallied.of(material.labelled[group], material.threshold[group])
+        forecasts = _forecasts(dates, ours, tallied, effort.seed)
         if forecasts is not None:
             groups[group] = group_figures(dates, forecasts)
     if HEADLINE not in groups:
