@@ -24,6 +24,7 @@ go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 import albumentations as A  # noqa: E402
 import typer  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
+from torch.distributed.run import parse_args  # noqa: E402
 from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import OBBModel  # noqa: E402
 from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # noqa: E402
@@ -278,9 +279,12 @@ class TestStart:
 
 class TestDevices:
     def test_one_process_for_each_device_with_the_same_arguments(self) -> None:
-        made = command(["--data", "d", "--devices", "2,5"], "2,5")
+        given = ["--data", "d", "--devices", "2,5", "--start", "w.pt", "--resume"]
+        made = command(given, "2,5")
         assert made[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-        assert made[6:] == ["-m", "training.train", "--data", "d", "--devices", "2,5"]
+        understood = parse_args(made[3:])
+        assert (understood.module, understood.training_script) == (True, "training.train")
+        assert understood.training_script_args == given
 
     def test_a_batch_that_cannot_be_shared(self) -> None:
         with pytest.raises(UsageError, match="multiple of 3"):

@@ -22,7 +22,7 @@ def command(arguments: Sequence[str], devices: str) -> list[str]:
     """The command that starts `python -m training.train` once for each of `devices`, joined by commas."""
     count = len(devices.split(","))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
-    return [*launcher, "-m", "training.train", *arguments]
+    return [*launcher, "-m", "--", "training.train", *arguments]  # without "--", it would take our --start for its own
 
 
 def launch(arguments: Sequence[str], devices: str, batch: int) -> int:
