@@ -57,40 +57,37 @@ class Background:
     """Posterior of the usual rate and its dispersion.
 
     Attributes:
-        rate: (70,) lambda on the grid, for the season of today.
-        psi: (24,) dispersions.
+        grid: of 70 rates lambda, for the season of today, and 24 dispersions psi.
         weight: (70, 24) posterior probability of each pair.
     """
 
-    rate: Floats
-    psi: Floats
+    grid: Grid
     weight: Floats
 
     def mean(self) -> tuple[float, float]:
         """Posterior means of lambda and psi."""
-        return float(self.weight.sum(axis=1) @ self.rate), float(self.weight.sum(axis=0) @ self.psi)
+        return float(self.weight.sum(axis=1) @ self.grid.rate), float(self.weight.sum(axis=0) @ self.grid.psi)
 
     def upper_tail(self, count: float, extra_psi: float = 0.0) -> float:
         """Predictive P(Y >= count); `extra_psi` adds today's excess relative error.
 
         Pairs of next to no weight count in full: the result is never too small, and never below about 1e-10.
         """
+        grid = Grid(self.grid.rate, self.grid.psi + extra_psi) if extra_psi else self.grid
         used = self.weight > _NO_WEIGHT
-        unused = float(self.weight[~used].sum())
+        unused = float(self.weight.sum(where=~used))
         if 0 < count <= _SUMMED:
             weight = np.where(used, self.weight, 0.0)
-            below = Grid(self.rate, self.psi + extra_psi).mixture(weight, int(count) - 1).sum()
-            tail = float(weight.sum() - below)
+            tail = float(weight.sum() - grid.mixture(weight, int(count) - 1).sum())
             if tail > LITTLE:
                 return min(1.0, tail + unused)
         i, j = np.nonzero(used)
-        tail = float(self.weight[i, j] @ nb_upper_tail(count, self.rate[i], self.psi[j] + extra_psi))
-        return min(1.0, tail + unused)
+        return min(1.0, float(self.weight[i, j] @ nb_upper_tail(count, grid.rate[i], grid.psi[j])) + unused)
 
     def pmf(self, n_max: int, season: float = 0.0) -> Floats:
         """(n_max + 1,) predictive probability of 0..n_max; `season` is a log factor on the rate."""
         weight = np.where(self.weight > _NEGLIGIBLE, self.weight, 0.0)
-        return Grid(self.rate * np.exp(season), self.psi).mixture(weight, n_max)
+        return self.grid.in_season(season).mixture(weight, n_max)
 
 
 def fit_background(history: Counts, season: Floats | None = None) -> Background:
@@ -108,18 +105,18 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     log_psi = np.linspace(_LOG_PSI_MEAN - 3 * _LOG_PSI_SD, _LOG_PSI_MEAN + 3 * _LOG_PSI_SD, _N_PSI)
     rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
     psi = np.exp(log_psi)
-    log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
+    grid = Grid(rate, psi)
     exact = ~history.censored
-    for shift in np.unique(log_season[exact]):
-        log_weight += _log_likelihood(value[exact & (log_season == shift)], rate[:, None] * np.exp(shift), psi)
+    log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
+    for shift in _unlike(log_season[exact]):
+        log_weight += _log_likelihood(value[exact & (log_season == shift)], grid.in_season(shift))
     if history.censored.any():
-        bounds = np.column_stack([log_season, value])[history.censored]
-        log_weight = _with_tails(log_weight, bounds, rate, psi)
+        log_weight = _with_tails(log_weight, value[history.censored], log_season[history.censored], grid)
     weight = np.exp(log_weight - log_weight.max())
-    return Background(rate, psi, weight / weight.sum())
+    return Background(grid, weight / weight.sum())
 
 
-def _with_tails(log_weight: Floats, bounds: Floats, rate: Floats, psi: Floats) -> Floats:
+def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid) -> Floats:
     """Log-weights (R, P) with the tails P(Y >= y) of censored counts.
 
     A tail that is too little to be found by summing is at most `LITTLE`. A pair that is far below the best one even so
@@ -127,33 +124,37 @@ def _with_tails(log_weight: Floats, bounds: Floats, rate: Floats, psi: Floats) -
 
     Args:
         log_weight: without the tails.
-        bounds: (c, 2) log seasonal factors and censored counts.
-        rate: (R,) rates.
-        psi: (P,) dispersions.
+        seen: (c,) censored counts.
+        log_season: (c,) their seasonal factors.
+        grid: of the weights.
     """
-    unlike, times = np.unique(bounds, axis=0, return_counts=True)
-    shift, seen = unlike.T
     tails = np.zeros((seen.size, *log_weight.shape))
     if seen.max() <= _SUMMED * seen.size:
-        for each in np.unique(shift):
-            tails[shift == each] = Grid(rate * np.exp(each), psi).upper_tails(seen[shift == each])
-    out = log_weight + np.tensordot(times, np.log(np.maximum(tails, LITTLE)), 1)
-    is_bound = (tails < LITTLE).any(axis=0)
+        for shift in _unlike(log_season):
+            alike = log_season == shift
+            tails[alike] = grid.in_season(shift).upper_tails(seen[alike])
+    out = log_weight + np.log(np.maximum(tails, LITTLE)).sum(axis=0)
+    is_bound = tails.min(axis=0) < LITTLE
     best = out[~is_bound].max(initial=-np.inf)
     i, j = np.nonzero(is_bound & (out > best - _OUT_OF_REACH))
     if i.size:
-        exact = nb_upper_tail(seen[:, None], rate[i] * np.exp(shift)[:, None], psi[j])
-        out[i, j] = log_weight[i, j] + times @ np.log(np.maximum(exact, 1e-300))
+        exact = nb_upper_tail(seen[:, None], grid.rate[i] * np.exp(log_season)[:, None], grid.psi[j])
+        out[i, j] = log_weight[i, j] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
     return out
 
 
-def _log_likelihood(value: Floats, rate: Floats, psi: Floats) -> Floats:
-    """(R, P) log-likelihood of all counts together, up to a constant, for rates (R, 1) and dispersions (P,)."""
-    shape, total = 1 / psi, float(value.sum())
-    unlike, times = np.unique(value, return_counts=True)
-    choose = times @ gammaln(unlike[:, None] + shape) - value.size * gammaln(shape)
-    factor = np.log(1 + rate * psi) * (value.size * shape + total)
-    return np.asarray(choose + total * (np.log(rate) + np.log(psi)) - factor, dtype=np.float64)
+def _unlike(log_season: Floats) -> list[float]:
+    """The different values."""
+    return np.unique(log_season).tolist() if log_season.any() else [0.0]
+
+
+def _log_likelihood(value: Floats, grid: Grid) -> Floats:
+    """(R, P) log-likelihood of all counts together, up to a constant."""
+    times = np.bincount(value.astype(np.int64))
+    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi, float(value.sum())
+    choose = times[unlike] @ gammaln(unlike[:, None] + shape) - value.size * gammaln(shape)
+    log_spread = np.log(grid.rate)[:, None] + np.log(grid.psi)
+    return np.asarray(choose + total * log_spread - (value.size * shape + total) * grid.log_excess.T, dtype=np.float64)
 
 
 def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:

@@ -39,10 +39,12 @@ class Grid:
     Attributes:
         rate: (R,) above 0.
         psi: (P,) above 0.
+        log_excess: (P, R) log(1 + rate psi), of the variance over the mean.
     """
 
     rate: Floats
     psi: Floats
+    log_excess: Floats = field(init=False, repr=False)
     _none: Floats = field(init=False, repr=False)
     _leap: Floats = field(init=False, repr=False)
     _powers: Floats = field(init=False, repr=False)
@@ -54,9 +56,15 @@ class Grid:
         powers[:, 0], powers[:, 1] = 1.0, q
         for k in range(2, _BLOCK):
             np.multiply(powers[:, k - 1], q, out=powers[:, k])
-        object.__setattr__(self, "_none", np.exp(np.log(1 + spread) / -self.psi[:, None]))
+        log_excess = np.log(1 + spread)
+        object.__setattr__(self, "log_excess", log_excess)
+        object.__setattr__(self, "_none", np.exp(log_excess / -self.psi[:, None]))
         object.__setattr__(self, "_leap", powers[:, -1] * q)
         object.__setattr__(self, "_powers", powers)
+
+    def in_season(self, log_factor: float) -> "Grid":
+        """The grid with its rates times a seasonal factor."""
+        return Grid(self.rate * np.exp(log_factor), self.psi) if log_factor else self
 
     def mixture(self, weight: Floats, n_max: int) -> Floats:
         """(n_max + 1,) sum over all pairs of weight P(Y = n), for n = 0..n_max.

@@ -53,9 +53,9 @@ def test_pairs_left_as_bounds_weigh_nothing(bounds: tuple[int, ...], season: boo
     censored = np.arange(value.size) >= 12
     shift = rng.normal(0, 0.5, value.size) if season else np.zeros(value.size)
     found = fit_background(Counts(value, value, value, censored), shift)
-    rate, log_psi = found.rate[:, None, None] * np.exp(shift), np.log(found.psi)
-    log_weight: Floats = np.tile(-0.5 * ((log_psi - np.log(0.35)) / 0.9) ** 2, (found.rate.size, 1))
-    psi = found.psi[:, None]
+    rate, log_psi = found.grid.rate[:, None, None] * np.exp(shift), np.log(found.grid.psi)
+    log_weight: Floats = np.tile(-0.5 * ((log_psi - np.log(0.35)) / 0.9) ** 2, (found.grid.rate.size, 1))
+    psi = found.grid.psi[:, None]
     log_weight += nb_log_pmf(value[~censored], rate[:, :, ~censored], psi).sum(axis=2)
     tails = nb_upper_tail(value[censored], rate[:, :, censored], psi)
     log_weight += np.log(np.maximum(tails, 1e-300)).sum(axis=2)
