@@ -140,7 +140,7 @@ def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid
     if i.size:
         exact = nb_upper_tail(seen[:, None], grid.rate[i] * np.exp(log_season)[:, None], grid.psi[j])
         out[i, j] = log_weight[i, j] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
-    return out
+    return np.asarray(out, dtype=np.float64)
 
 
 def _unlike(log_season: Floats) -> list[float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detector.counting.calibration import Model, fit_model
-from detector.counting.inflation import LEVELS, Nonconformity, cross_fit, quantiles
+from detector.counting.inflation import LEVELS, Nonconformity, central_ranks, cross_fit
 from detector.counting.posterior import Joint, draw_counts
 from detector.counting.samples import Floats, Labelled, Sample
 
@@ -91,16 +91,28 @@ def insured(plain: Estimate, rng: np.random.Generator) -> Estimate:
 
 def from_draws(draws: Floats, inflation: dict[float, float]) -> Estimate:
     """[max(0, ceil(med - c (med - q_low + 1/2))), floor(med + c (q_high - med + 1/2))], nested by level."""
-    low: dict[float, float] = {}
-    high: dict[float, float] = {}
-    inner_low, inner_high = np.inf, -np.inf
-    median, ordered = 0.0, np.sort(draws)
-    for level in LEVELS:
-        median, q_low, q_high = quantiles(ordered, level)
-        c = inflation[level]
-        inner_low = min(inner_low, max(0.0, float(np.ceil(median - c * (median - q_low + 0.5)))))
-        inner_high = max(inner_high, float(np.floor(median + c * (q_high - median + 0.5))))
-        if inner_high == inner_low:
-            inner_high += 1.0
-        low[level], high[level] = inner_low, inner_high
-    return Estimate(median, draws, low, high, inflation)
+    return from_many_draws(draws[None], inflation)[0]
+
+
+def from_many_draws(draws: Floats, inflation: dict[float, float]) -> list[Estimate]:
+    """As `from_draws`, of draws (B, n)."""
+    count, low, high = ends(draws, inflation)
+    return [
+        Estimate(median, own, dict(zip(LEVELS, lows, strict=True)), dict(zip(LEVELS, highs, strict=True)), inflation)
+        for median, own, lows, highs in zip(count.tolist(), draws, low.tolist(), high.tolist(), strict=True)
+    ]
+
+
+def ends(draws: Floats, inflation: dict[float, float]) -> tuple[Floats, Floats, Floats]:
+    """(B,) counts and (B, L) lower and upper ends by level of draws (B, n), those of `from_draws`."""
+    ordered, c = np.sort(draws, axis=-1), np.array([inflation[level] for level in LEVELS])
+    ranks = np.array([central_ranks(draws.shape[-1], level) for level in LEVELS])
+    median = ordered[:, ranks[:, 0]]
+    low = np.maximum(np.ceil(median - c * (median - ordered[:, ranks[:, 1]] + 0.5)), 0.0)
+    high = np.floor(median + c * (ordered[:, ranks[:, 2]] - median + 0.5))
+    low = np.minimum.accumulate(low, axis=1)
+    for i in range(len(LEVELS)):
+        inner = high[:, i - 1] if i else high[:, 0]
+        high[:, i] = np.maximum(high[:, i], inner)
+        high[:, i] += high[:, i] == low[:, i]
+    return median[:, 0], low, high

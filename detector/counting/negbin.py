@@ -100,4 +100,4 @@ class Grid:
         k = np.arange(1.0, n)
         ratios = np.ones((self.psi.size, n))
         ratios[:, 1:] = (k - 1 + 1 / self.psi[:, None]) / k
-        return np.cumprod(ratios, axis=1)
+        return np.asarray(np.cumprod(ratios, axis=1), dtype=np.float64)

@@ -106,7 +106,7 @@ def p_record(today: Counts, history: Counts, usual: Floats) -> float:
     past /= past[:, -1:]
     highest = np.prod(past, axis=0)
     now = _likelihood(today, numbers)[0]
-    above = 1 - np.cumsum(now) / now.sum()
+    above = np.append(np.cumsum(now[:0:-1])[::-1], 0.0) / now.sum()
     return float(np.clip(np.diff(highest, prepend=0.0) @ above, 0.0, 1.0))
 
 

@@ -1,7 +1,7 @@
 """What each date shows of each facility: detections, visible part and metadata of its best scenes."""
 
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -21,7 +21,6 @@ from detector.tracks import Tracks
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
 _SAME_BOX = 0.5  # of the smaller one's area: as where tiles are merged
-_SLIVER_DEG = 1e-7  # about a centimetre: by how much outlines of one facility may differ
 _METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
 
 
@@ -78,7 +77,7 @@ class View:
 
     def sample(self, classes: Collection[str], kin_classes: Collection[str] = ()) -> Sample:
         """The detections of these classes and of those they are confused with, as counting takes them."""
-        is_own, is_kin = (np.isin(self.class_name, sorted(names)) for names in (classes, kin_classes))
+        is_own, is_kin = is_any(self.class_name, classes), is_any(self.class_name, kin_classes)
         used = is_own | is_kin
         metadata = np.r_[self.scene_metadata, density(self.score[is_own], self.area_ha)]
         return Sample(self.score[used], metadata, is_kin[used])
@@ -91,7 +90,7 @@ class View:
 
     def n_detected(self, classes: Collection[str]) -> int:
         """Detections of these classes at or above the operating threshold."""
-        return int((np.isin(self.class_name, sorted(classes)) & self.detected).sum())
+        return int((is_any(self.class_name, classes) & self.detected).sum())
 
     def part_in(self, region: BaseGeometry) -> Part:
         """What the view shows of a region."""
@@ -103,12 +102,6 @@ class View:
             min(1.0, float(common / wanted)) if wanted > 0 else 0.0,
             min(1.0, float(common / whole)) if whole > 0 else 0.0,
         )
-
-    def all_of(self, region: BaseGeometry) -> Part:
-        """The same for a region that the view shows whole, at less cost."""
-        shapely.prepare(region)
-        kept = float(shapely.area(region) / shapely.area(self.visible))
-        return Part(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool), 1.0, min(1.0, kept))
 
     def within(self, region: BaseGeometry) -> "View":
         """The view cut to a region."""
@@ -190,27 +183,12 @@ class Sighting:
         return replace(self, views=tuple(view.within(region) for view in self.views))
 
 
-@dataclass
-class Footprints:
-    """What earlier dates show of later ones' footprints: looked at once, whatever the group."""
-
-    _parts: dict[tuple[str, date, date], tuple[Part, ...]] = field(default_factory=dict)
-    _grown: dict[tuple[str, date], tuple[BaseGeometry, ...]] = field(default_factory=dict)
-
-    def parts(self, earlier: Sighting, today: Sighting) -> tuple[Part, ...]:
-        """What each view of the earlier date shows of today's visible part."""
-        key = (today.facility_id, today.date, earlier.date)
-        if key not in self._parts:
-            mine = key[0], key[2]
-            if mine not in self._grown:
-                self._grown[mine] = tuple(shapely.buffer(view.visible, _SLIVER_DEG) for view in earlier.views)
-                shapely.prepare(list(self._grown[mine]))
-            region = today.visible
-            self._parts[key] = tuple(
-                view.all_of(region) if shapely.covers(grown, region) else view.part_in(region)
-                for view, grown in zip(earlier.views, self._grown[mine], strict=True)
-            )
-        return self._parts[key]
+def is_any(class_name: npt.NDArray[np.str_], names: Collection[str]) -> Bools:
+    """(D,) which are of these few classes; sooner than `numpy.isin`."""
+    found = np.zeros(class_name.shape, dtype=bool)
+    for name in names:
+        found |= class_name == name
+    return found
 
 
 def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Collection[str]) -> dict[str, list[View]]:

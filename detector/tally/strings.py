@@ -13,7 +13,7 @@ from detector.counting.samples import Bools, Floats
 from detector.counting.strings import Strings, find_strings
 from detector.geometry import xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
-from detector.tally.sightings import View
+from detector.tally.sightings import View, is_any
 
 GROUP = "railcar"
 """The group that strings are a second estimate of; locomotives are cars of strings, but not of this count."""
@@ -82,7 +82,7 @@ class Trains:
         """The strings of a view, and which of its detections (R,) are the boxes they were sought among."""
         key = view.row.tobytes()
         if key not in self._known:
-            rail = np.flatnonzero(np.isin(view.class_name, self.rail))
+            rail = np.flatnonzero(is_any(view.class_name, self.rail))
             corners_m = self._corners_m(view, rail)
             is_placed = np.isfinite(corners_m).all(axis=(1, 2))
             rail, xywhr = rail[is_placed], xywhr_from_corners(corners_m[is_placed])
@@ -99,7 +99,7 @@ class Trains:
     def check(self, view: View) -> CrossCheck:
         """What the strings of a view say."""
         found, rail = self.strings(view)
-        is_railcar = np.isin(view.class_name[rail], self.cars)
+        is_railcar = is_any(view.class_name[rail], self.cars)
         alone = view.detected[rail] & is_railcar & ~found.is_car & ~found.is_double
         count = found.room.sum() - (found.is_car & ~is_railcar).sum() + alone.sum()
         return CrossCheck(
