@@ -107,9 +107,8 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     psi = np.exp(log_psi)
     grid = Grid(rate, psi)
     exact = ~history.censored
-    log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
-    for shift in _unlike(log_season[exact]):
-        log_weight += _log_likelihood(value[exact & (log_season == shift)], grid.in_season(shift))
+    log_weight = -0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2
+    log_weight = log_weight + _log_likelihood(value[exact], log_season[exact], grid)
     if history.censored.any():
         log_weight = _with_tails(log_weight, value[history.censored], log_season[history.censored], grid)
     weight = np.exp(log_weight - log_weight.max())
@@ -148,13 +147,16 @@ def _unlike(log_season: Floats) -> list[float]:
     return np.unique(log_season).tolist() if log_season.any() else [0.0]
 
 
-def _log_likelihood(value: Floats, grid: Grid) -> Floats:
+def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
     """(R, P) log-likelihood of all counts together, up to a constant."""
     times = np.bincount(value.astype(np.int64))
-    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi, float(value.sum())
+    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi, value.sum()
     choose = times[unlike] @ gammaln(unlike[:, None] + shape) - value.size * gammaln(shape)
-    log_spread = np.log(grid.rate)[:, None] + np.log(grid.psi)
-    return np.asarray(choose + total * log_spread - (value.size * shape + total) * grid.log_excess.T, dtype=np.float64)
+    out = choose + total * (np.log(grid.rate)[:, None] + np.log(grid.psi))
+    for shift in _unlike(log_season):
+        alike = value[log_season == shift]
+        out -= (alike.size * shape + alike.sum()) * grid.in_season(shift).log_excess.T
+    return np.asarray(out, dtype=np.float64)
 
 
 def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:

@@ -1,6 +1,7 @@
 """Negative binomial counts, NB(mean rate, variance rate + psi rate^2): one by one, and for a whole grid at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import betainc, gammaln
@@ -39,28 +40,30 @@ class Grid:
     Attributes:
         rate: (R,) above 0.
         psi: (P,) above 0.
-        log_excess: (P, R) log(1 + rate psi), of the variance over the mean.
     """
 
     rate: Floats
     psi: Floats
-    log_excess: Floats = field(init=False, repr=False)
-    _none: Floats = field(init=False, repr=False)
-    _leap: Floats = field(init=False, repr=False)
-    _powers: Floats = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def log_excess(self) -> Floats:
+        """(P, R) log(1 + rate psi), of the variance over the mean."""
+        return np.asarray(np.log(1 + self.psi[:, None] * self.rate), dtype=np.float64)
+
+    @cached_property
+    def _none(self) -> Floats:
+        """(P, R) P(Y = 0)."""
+        return np.asarray(np.exp(self.log_excess / -self.psi[:, None]), dtype=np.float64)
+
+    @cached_property
+    def _powers(self) -> Floats:
+        """(P, 17, R) the powers of q from 0 on."""
         spread = self.psi[:, None] * self.rate
-        q = spread / (1 + spread)
-        powers = np.empty((self.psi.size, _BLOCK, self.rate.size))
-        powers[:, 0], powers[:, 1] = 1.0, q
-        for k in range(2, _BLOCK):
-            np.multiply(powers[:, k - 1], q, out=powers[:, k])
-        log_excess = np.log(1 + spread)
-        object.__setattr__(self, "log_excess", log_excess)
-        object.__setattr__(self, "_none", np.exp(log_excess / -self.psi[:, None]))
-        object.__setattr__(self, "_leap", powers[:, -1] * q)
-        object.__setattr__(self, "_powers", powers)
+        powers = np.empty((self.psi.size, _BLOCK + 1, self.rate.size))
+        powers[:, 0], powers[:, 1] = 1.0, spread / (1 + spread)
+        for k in range(2, _BLOCK + 1):
+            np.multiply(powers[:, k - 1], powers[:, 1], out=powers[:, k])
+        return powers
 
     def in_season(self, log_factor: float) -> "Grid":
         """The grid with its rates times a seasonal factor."""
@@ -77,8 +80,8 @@ class Grid:
         starts = np.empty((self.psi.size, n_blocks, self.rate.size))
         np.multiply(weight.T, self._none, out=starts[:, 0])
         for block in range(1, n_blocks):
-            np.multiply(starts[:, block - 1], self._leap, out=starts[:, block])
-        sums = (starts @ self._powers.transpose(0, 2, 1)).reshape(self.psi.size, -1)[:, : n_max + 1]
+            np.multiply(starts[:, block - 1], self._powers[:, -1], out=starts[:, block])
+        sums = (starts @ self._powers[:, :-1].transpose(0, 2, 1)).reshape(self.psi.size, -1)[:, : n_max + 1]
         return np.asarray((sums * self._choose(n_max + 1)).sum(axis=0), dtype=np.float64)
 
     def upper_tails(self, counts: Floats) -> Floats:
@@ -92,7 +95,7 @@ class Grid:
         for first in range(0, highest, _BLOCK):
             part = choose[:, :, first : first + _BLOCK]
             below += start * (part @ self._powers[:, : part.shape[2]])
-            start = start * self._leap[:, None]
+            start = start * self._powers[:, -1:]
         return np.asarray(np.maximum(1 - below, 0.0).transpose(1, 2, 0), dtype=np.float64)
 
     def _choose(self, n: int) -> Floats:
