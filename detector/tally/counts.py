@@ -120,6 +120,7 @@ def count_run(
     judged: dict[str, list[_Judged]] = {group: [] for group in classes.groups}
     whole: dict[Key, Estimate] = {}
     for facility_id in sorted(sightings):
+        trains.look_at(views[facility_id])
         for tally in tallies:
             tally.look_at(sightings[facility_id])
         for i, sighting in enumerate(sightings[facility_id]):
