@@ -15,7 +15,9 @@ from detector.counting.samples import Bools, Floats
 
 _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI = 0.35
-_LOG_PSI_MEAN, _LOG_PSI_SD = math.log(_USUAL_PSI), 0.9
+_PSI_SD = np.linspace(-3, 3, _N_PSI)  # in log, from the usual one
+_PSI, _LOG_PRIOR = _USUAL_PSI * np.exp(0.9 * _PSI_SD), -0.5 * _PSI_SD[:, None] ** 2
+_STEPS = np.linspace(-1, 1, _N_LAMBDA)
 _Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
@@ -58,7 +60,7 @@ class Background:
 
     Attributes:
         grid: of 70 rates lambda, for the season of today, and 24 dispersions psi.
-        weight: (70, 24) posterior probability of each pair.
+        weight: (24, 70) posterior probability of each pair.
     """
 
     grid: Grid
@@ -66,7 +68,7 @@ class Background:
 
     def mean(self) -> tuple[float, float]:
         """Posterior means of lambda and psi."""
-        return float(self.weight.sum(axis=1) @ self.grid.rate), float(self.weight.sum(axis=0) @ self.grid.psi)
+        return float(self.weight.sum(axis=0) @ self.grid.rate), float(self.weight.sum(axis=1) @ self.grid.psi)
 
     def upper_tail(self, count: float, extra_psi: float = 0.0) -> float:
         """Predictive P(Y >= count); `extra_psi` adds today's excess relative error.
@@ -81,8 +83,8 @@ class Background:
             tail = float(weight.sum() - grid.mixture(weight, int(count) - 1).sum())
             if tail > LITTLE:
                 return min(1.0, tail + unused)
-        i, j = np.nonzero(used)
-        return min(1.0, float(self.weight[i, j] @ nb_upper_tail(count, grid.rate[i], grid.psi[j])) + unused)
+        j, i = np.nonzero(used)
+        return min(1.0, float(self.weight[j, i] @ nb_upper_tail(count, grid.rate[i], grid.psi[j])) + unused)
 
     def pmf(self, n_max: int, season: float = 0.0) -> Floats:
         """(n_max + 1,) predictive probability of 0..n_max; `season` is a log factor on the rate."""
@@ -101,14 +103,10 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     value = np.round(history.value)
     level = float(np.mean(value * np.exp(-log_season))) + 0.5
     spread = max(_USUAL_PSI, float(np.var(value)) / level**2) + 1 / level
-    reach = float(np.clip(6 * np.sqrt(spread / value.size), 0.6, 4.0))
-    log_psi = np.linspace(_LOG_PSI_MEAN - 3 * _LOG_PSI_SD, _LOG_PSI_MEAN + 3 * _LOG_PSI_SD, _N_PSI)
-    rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
-    psi = np.exp(log_psi)
-    grid = Grid(rate, psi)
+    reach = min(max(6 * math.sqrt(spread / value.size), 0.6), 4.0)
+    grid = Grid(level * np.exp(reach * _STEPS), _PSI)
     exact = ~history.censored
-    log_weight = -0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2
-    log_weight = log_weight + _log_likelihood(value[exact], log_season[exact], grid)
+    log_weight = _LOG_PRIOR + _log_likelihood(value[exact], log_season[exact], grid)
     if history.censored.any():
         log_weight = _with_tails(log_weight, value[history.censored], log_season[history.censored], grid)
     weight = np.exp(log_weight - log_weight.max())
@@ -116,7 +114,7 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
 
 
 def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid) -> Floats:
-    """Log-weights (R, P) with the tails P(Y >= y) of censored counts.
+    """Log-weights (P, R) with the tails P(Y >= y) of censored counts.
 
     A tail that is too little to be found by summing is at most `LITTLE`. A pair that is far below the best one even so
     is left there: together they weigh less than 1680 e^-30 = 2e-10.
@@ -135,10 +133,10 @@ def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid
     out = log_weight + np.log(np.maximum(tails, LITTLE)).sum(axis=0)
     is_bound = tails.min(axis=0) < LITTLE
     best = out[~is_bound].max(initial=-np.inf)
-    i, j = np.nonzero(is_bound & (out > best - _OUT_OF_REACH))
+    j, i = np.nonzero(is_bound & (out > best - _OUT_OF_REACH))
     if i.size:
         exact = nb_upper_tail(seen[:, None], grid.rate[i] * np.exp(log_season)[:, None], grid.psi[j])
-        out[i, j] = log_weight[i, j] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
+        out[j, i] = log_weight[j, i] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
     return np.asarray(out, dtype=np.float64)
 
 
@@ -148,14 +146,14 @@ def _unlike(log_season: Floats) -> list[float]:
 
 
 def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
-    """(R, P) log-likelihood of all counts together, up to a constant."""
+    """(P, R) log-likelihood of all counts together, up to a constant."""
     times = np.bincount(value.astype(np.int64))
-    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi, value.sum()
-    choose = times[unlike] @ gammaln(unlike[:, None] + shape) - value.size * gammaln(shape)
-    out = choose + total * (np.log(grid.rate)[:, None] + np.log(grid.psi))
+    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi[:, None], value.sum()
+    choose = gammaln(unlike + shape) @ times[unlike] - value.size * gammaln(shape[:, 0]) + total * np.log(grid.psi)
+    out = choose[:, None] + total * np.log(grid.rate)
     for shift in _unlike(log_season):
         alike = value[log_season == shift]
-        out -= (alike.size * shape + alike.sum()) * grid.in_season(shift).log_excess.T
+        out -= (alike.size * shape + alike.sum()) * grid.in_season(shift).log_excess
     return np.asarray(out, dtype=np.float64)
 
 

@@ -73,19 +73,19 @@ class Grid:
         """(n_max + 1,) sum over all pairs of weight P(Y = n), for n = 0..n_max.
 
         Args:
-            weight: (R, P).
+            weight: (P, R).
             n_max: highest number.
         """
         n_blocks = n_max // _BLOCK + 1
         starts = np.empty((self.psi.size, n_blocks, self.rate.size))
-        np.multiply(weight.T, self._none, out=starts[:, 0])
+        np.multiply(weight, self._none, out=starts[:, 0])
         for block in range(1, n_blocks):
             np.multiply(starts[:, block - 1], self._powers[:, -1], out=starts[:, block])
         sums = (starts @ self._powers[:, :-1].transpose(0, 2, 1)).reshape(self.psi.size, -1)[:, : n_max + 1]
         return np.asarray((sums * self._choose(n_max + 1)).sum(axis=0), dtype=np.float64)
 
     def upper_tails(self, counts: Floats) -> Floats:
-        """(c, R, P) P(Y >= count) of several whole counts; below `LITTLE` only that they are so is right.
+        """(c, P, R) P(Y >= count) of several whole counts; below `LITTLE` only that they are so is right.
 
         Law: from `LITTLE` on, those of `nb_upper_tail`.
         """
@@ -96,7 +96,7 @@ class Grid:
             part = choose[:, :, first : first + _BLOCK]
             below += start * (part @ self._powers[:, : part.shape[2]])
             start = start * self._powers[:, -1:]
-        return np.asarray(np.maximum(1 - below, 0.0).transpose(1, 2, 0), dtype=np.float64)
+        return np.asarray(np.maximum(1 - below, 0.0).transpose(1, 0, 2), dtype=np.float64)
 
     def _choose(self, n: int) -> Floats:
         """(P, n) choose(0), ..., choose(n - 1)."""

@@ -181,10 +181,11 @@ class Scenes:
             rngs: of each, random numbers that are its count's alone; views with one generator use it in turn.
         """
         normals = np.array(scenes)
-        features = np.array([self.model.recall_features(sample) for sample in samples])
+        logits = [self.model.truth_logit(sample) for sample in samples]
+        features = np.array([self.model.recall_features(*each) for each in zip(samples, logits, strict=True)])
         recall = self._recall(_recall_normals(self.model, normals), features @ self._theta.T)
         effects = _effects(self.model, self.parameters, normals)
-        return _draw([self.model.truth_logit(sample) for sample in samples], effects, _possible(recall), rngs)
+        return _draw(logits, effects, _possible(recall), rngs)
 
 
 def _parameters(model: Model, normals: Floats) -> Floats:

@@ -15,7 +15,7 @@ from detector.counting.interval import Estimate
 from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
-from detector.tally.estimates import Tally
+from detector.tally.estimates import SceneNormals, Tally
 from detector.tally.footprints import Footprints
 from detector.tally.sightings import Sighting, View, find_sightings, find_views, is_any
 from detector.tally.strings import GROUP, Trains
@@ -145,7 +145,7 @@ def count_run(
 
 def _tallies(counters: Mapping[str, Counter], config: CountConfig, classes: ClassTable) -> list[Tally]:
     """What makes the estimates of each group."""
-    footprints, rail = Footprints(), set(classes.families["rail_vehicle"])
+    footprints, scenes, rail = Footprints(), SceneNormals(), set(classes.families["rail_vehicle"])
     return [
         Tally(
             group,
@@ -156,6 +156,7 @@ def _tallies(counters: Mapping[str, Counter], config: CountConfig, classes: Clas
             config.repeat_rho,
             set(classes.groups[group]) <= rail,
             footprints,
+            scenes,
         )
         for group, counter in counters.items()
     ]

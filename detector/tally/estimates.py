@@ -14,7 +14,7 @@ from detector.counting.posterior import Draws, Joint, Scenes, column_sums, objec
 from detector.counting.samples import Bools, Floats
 from detector.tally.calibration_file import Counter
 from detector.tally.footprints import Footprints
-from detector.tally.sightings import Part, Sighting, is_any
+from detector.tally.sightings import Part, Sighting, View, is_any
 
 _CUT_DRAWS = 300  # for counts in another date's footprint
 _AT_ONCE = 20  # sightings: what is drawn of them fits into a processor's cache
@@ -53,6 +53,28 @@ class _Objects:
 
 
 @dataclass
+class SceneNormals:
+    """Standard normals that all groups in a scene share, drawn once for all; kept for one facility at a time."""
+
+    _known: dict[tuple[date, int, int], Floats] = field(default_factory=dict)
+    _at: str = ""
+
+    def of(self, sighting: Sighting, n_draws: int, seed: int) -> Floats:
+        """(n_draws, 2) numbers that depend on facility, date and seed alone.
+
+        Not on the scene's name or its cut into files, so that neither moves a count.
+        """
+        if sighting.facility_id != self._at:
+            self._at = sighting.facility_id
+            self._known.clear()
+        key = sighting.date, n_draws, seed
+        if key not in self._known:
+            rng = _rng(seed, f"scene|{sighting.facility_id}|{sighting.date}")
+            self._known[key] = rng.standard_normal((n_draws, 2))
+        return self._known[key]
+
+
+@dataclass
 class Tally:
     """Estimates of one group, each made once: equal sightings, equal counts, whatever else is in the run.
 
@@ -62,7 +84,7 @@ class Tally:
         n_draws, seed: predictive draws.
         repeat_rho: correlation of the errors of two scenes of the same cars.
         on_rail: whether all its members stand on tracks.
-        footprints: may be shared by the groups of a run.
+        footprints, scenes: may be shared by the groups of a run.
     """
 
     group: str
@@ -73,9 +95,10 @@ class Tally:
     repeat_rho: float
     on_rail: bool
     footprints: Footprints = field(default_factory=Footprints)
+    scenes: SceneNormals = field(default_factory=SceneNormals)
     _known: dict[date, _Drawn] = field(default_factory=dict)
     _at: str = ""
-    _scenes: Scenes | None = None
+    _drawn_scenes: Scenes | None = None
 
     def rng(self, sighting: Sighting, purpose: str = "") -> np.random.Generator:
         """Random numbers that depend on the sighting, the group, the purpose and the seed alone."""
@@ -143,27 +166,39 @@ class Tally:
         return combine_repeats(estimates, self.repeat_rho)
 
     def _draw(self, sightings: Sequence[Sighting]) -> list[_Drawn]:
-        if self._scenes is None:
-            self._scenes = Scenes.of(self.counter.model, Joint.normals(self.n_draws, self._shared("parameters")))
+        if self._drawn_scenes is None:
+            self._drawn_scenes = Scenes.of(self.counter.model, Joint.normals(self.n_draws, self._shared("parameters")))
         names, few = (*self.classes, *self.counter.kin_classes), min(self.n_draws, _CUT_DRAWS)
         samples, scenes, rngs, at_z = [], [], [], []
         for sighting in sightings:
-            rng, cut_rng, scene = self.rng(sighting), self.rng(sighting, "cut"), self._scene(sighting)
+            rng, cut_rng, scene = (
+                self.rng(sighting),
+                self.rng(sighting, "cut"),
+                self.scenes.of(sighting, self.n_draws, self.seed),
+            )
             for view in sighting.views:
                 samples.append(view.sample(self.classes, self.counter.kin_classes))
                 scenes.append(scene)
                 rngs.append(rng)
                 at_z.append(cut_rng.standard_normal(few))
-        draws = self._scenes.draw(samples, scenes, rngs)
+        draws = self._drawn_scenes.draw(samples, scenes, rngs)
         views = [view for sighting in sightings for view in sighting.views]
         counts = from_many_draws(np.array([each.counts for each in draws]), self.counter.inflation)
         found = []
-        for view, drawn, plain, normals in zip(views, draws, counts, at_z, strict=True):
-            first, outside = drawn.first(few), view.outside(self.counter.domain)
+        outsides = self._outsides(views)
+        for view, drawn, plain, normals, outside in zip(views, draws, counts, at_z, outsides, strict=True):
+            first = drawn.first(few)
             estimate = self._told(plain, is_outside=bool(outside))
             found.append((estimate, _Objects(is_any(view.class_name, names), first, first.found, normals, outside)))
         each = iter(found)
         return [self._of_date([next(each) for _ in sighting.views]) for sighting in sightings]
+
+    def _outsides(self, views: Sequence[View]) -> list[tuple[str, ...]]:
+        """In what each is unlike those of the calibration."""
+        domain = self.counter.domain
+        if domain is None or not domain.is_beyond(np.vstack([view.looks for view in views])).any():
+            return [()] * len(views)
+        return [view.outside(domain) for view in views]
 
     def _of_date(self, views: Sequence[tuple[Estimate, _Objects]]) -> _Drawn:
         estimates, objects = zip(*views, strict=True)
@@ -172,13 +207,6 @@ class Tally:
     def _told(self, plain: Estimate, *, is_outside: bool) -> Estimate:
         """The count of one view; with the insurance factor where the view is outside of the calibration."""
         return insured(plain, self._shared("insured")) if is_outside else plain
-
-    def _scene(self, sighting: Sighting) -> Floats:
-        """(n, 2) standard normals that all groups in a scene share.
-
-        The scene is known by facility and date, so that neither its name nor its cut into files moves a count.
-        """
-        return self._shared(f"scene|{sighting.facility_id}|{sighting.date}").standard_normal((self.n_draws, 2))
 
     def _shared(self, what: str) -> np.random.Generator:
         """Random numbers that depend on what is shared and on the seed alone."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -207,10 +208,8 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
             f"scenes.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
             "Run the same `railcars detect` (or `railcars run`) command again.",
         )
-    keys = zip(detections["scene_id"].astype(str), detections["facility_id"].astype(str), strict=True)
-    places: dict[tuple[str, str], list[int]] = {}
-    for position, key in enumerate(keys):
-        places.setdefault(key, []).append(position)
+    keys = [detections[name].astype(str).to_numpy(dtype=object) for name in ("scene_id", "facility_id")]
+    places = detections.groupby(keys).indices
     outlines = _outlines(detections)
     lonlat = _centres(outlines)
     score = detections["score"].to_numpy(dtype=np.float64)
@@ -223,7 +222,7 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
         facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
         if not observed > 0:
             continue
-        row = np.array(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
+        row = np.asarray(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
         rail, visible, area_ha = row[is_rail[row]], record.get("geometry"), visible_ha(record)
         found = object_values(score[rail], sides_m[rail], detected[rail], area_ha)
         views.setdefault(facility_id, []).append(
@@ -267,9 +266,15 @@ def visible_ha(record: Mapping[Hashable, Any]) -> float:
     """Visible area of a row of the scenes table in hectares; without georeference that share of the image."""
     visible = record.get("geometry")
     if isinstance(visible, BaseGeometry) and not visible.is_empty:
-        return abs(float(GEOD.geometry_area_perimeter(visible)[0])) / 1e4
+        return _geodesic_ha(shapely.to_wkb(visible))
     pixels = float(record["width"]) * float(record["height"]) * float(record["observed_fraction"])
     return pixels * float(record["gsd_m"]) ** 2 / 1e4
+
+
+@lru_cache(maxsize=1024)
+def _geodesic_ha(outline: bytes) -> float:
+    """Area of a geometry in WKB: most dates of a facility show the same part of it, all."""
+    return abs(float(GEOD.geometry_area_perimeter(shapely.from_wkb(outline))[0])) / 1e4
 
 
 def find_sightings(
