@@ -45,16 +45,24 @@ class Estimate:
     high: dict[float, float]
     inflation: dict[float, float]
 
-    def compact(self) -> "Estimate":
-        """The same with draws of 16 bit whole numbers, of 32 where they are high, for many that are to be summed."""
-        is_low = self.draws.max(initial=0) <= np.iinfo(np.int16).max
-        return replace(self, draws=self.draws.astype(np.int16 if is_low else np.int32))
-
     def inflated(self, level: float) -> Floats:
         """Draws spread about the median so that their quantiles are the interval at `level`; none below 0."""
         away = self.draws - self.count
         spread = self.count + self.inflation[level] * (away + 0.5 * np.sign(away))
         return np.maximum(np.where(away < 0, np.ceil(spread), np.floor(spread)), 0.0)
+
+
+def compact(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """The same with their draws in one table of 16 bit whole numbers, of 32 where they are high: to be kept and summed.
+
+    One large table goes back to the system when it is no longer needed, where many small ones leave holes.
+    """
+    if not estimates:
+        return []
+    draws = np.array([each.draws for each in estimates], dtype=np.int32)
+    if draws.max(initial=0) <= np.iinfo(np.int16).max:
+        draws = draws.astype(np.int16)
+    return [replace(each, draws=row) for each, row in zip(estimates, draws, strict=True)]
 
 
 def calibrate(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Calibration:

@@ -11,6 +11,7 @@ from scipy.stats import nbinom
 from detector.counting.samples import Floats
 
 _STEPS, _AT_ONCE = 400, 4
+_MOST_TABLES = 2000
 _AXES = ((-9.3, 9.3, 40), (-3.1, 8.1, 24), (-4.8, 4.8, 40))
 """Ends and number of the nodes: logit of the mean, log of the concentration, normal quantile."""
 
@@ -67,24 +68,30 @@ class BetaQuantiles:
     """As `beta_quantile` for n concentrations that stay the same: their part of the splines is summed up beforehand.
 
     Attributes:
+        log_k: (n,) logs of the concentrations.
         table: (n, A, B) coefficients by mean and normal quantile, for each concentration, with one more node, mirrored,
-            at either end of both.
+            at either end of both; none where there are so many that it would be large, 14 kB for each.
     """
 
-    table: Floats
+    log_k: Floats
+    table: Floats | None
 
     @classmethod
     def at(cls, log_k: Floats) -> "BetaQuantiles":
         """Of these n concentrations."""
+        if log_k.size > _MOST_TABLES:
+            return cls(log_k, None)
         first, weights = _taps(_place(log_k, 1))
         slices = np.pad(_table(), 1, mode="reflect").swapaxes(0, 1)
-        return cls(np.asarray(sum(w[:, None, None] * slices[first + k] for k, w in enumerate(weights))))
+        return cls(log_k, np.asarray(sum(w[:, None, None] * slices[first + k] for k, w in enumerate(weights))))
 
     def __call__(self, at_z: Floats, mean_logit: Floats) -> Floats:
         """(V, n) quantiles; both arguments have that shape.
 
         Law: those of `beta_quantile`, to rounding.
         """
+        if self.table is None:
+            return beta_quantile(at_z, mean_logit, np.broadcast_to(self.log_k, at_z.shape))
         n, _, width = self.table.shape
         row, by_mean = _taps(_place(mean_logit, 0))
         column, by_z = _taps(_place(at_z, 2))

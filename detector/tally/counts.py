@@ -11,7 +11,7 @@ from detector.config import ClassTable, CountConfig
 from detector.counting.background import Counts, fit_background
 from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
 from detector.counting.inflation import LEVELS, quantiles
-from detector.counting.interval import Estimate
+from detector.counting.interval import Estimate, compact
 from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
@@ -127,16 +127,19 @@ def count_run(
             check = trains.check(sighting.views[0])
             for tally in tallies:
                 past = baseline(sighting, sightings[facility_id][:i], eye.get(facility_id, EyeCounts()), tally)
-                row, seen = _row(sighting, past, tally, config), tally.whole(sighting)
+                row = _row(sighting, past, tally, config)
                 row = check.onto(row) if tally.group == GROUP else row
-                judged[tally.group].append(_Judged(row, _verdict(seen, past)))
-                if sighting.is_full:
-                    whole[facility_id, sighting.date, tally.group] = seen.compact()
+                judged[tally.group].append(_Judged(row, _verdict(tally.whole(sighting), past)))
+        full = [(sighting, tally) for sighting in sightings[facility_id] if sighting.is_full for tally in tallies]
+        kept = compact([tally.whole(sighting) for sighting, tally in full])
+        for (sighting, tally), seen in zip(full, kept, strict=True):
+            whole[facility_id, sighting.date, tally.group] = seen
     # One family of tests per group: each group is a question of its own.
     rows = [
         row for tally in tallies for row in _decided(judged[tally.group], rules, is_measured=tally.counter.is_measured)
     ]
-    counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row, rules)} for row in rows], columns=list(COLUMNS))
+    counts = pd.DataFrame(rows, columns=list(COLUMNS))
+    del rows, judged
     counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
     probability = _p_true(len(detections), views, classes, counters)
     flags = trains.flags(detections, (view for seen in views.values() for view in seen))
@@ -163,14 +166,14 @@ def _tallies(counters: Mapping[str, Counter], config: CountConfig, classes: Clas
 
 
 def _decided(judged: list[_Judged], rules: Rules, *, is_measured: bool) -> list[dict[str, Any]]:
-    """The rows of one group with the columns of their verdicts, decided together in order of date."""
+    """The rows of one group, in order of date, completed with the columns of their verdicts, decided together."""
     in_order = sorted(judged, key=lambda one: (one.row["date"], one.row["facility_id"]))
     words = decide([one.verdict for one in in_order], rules)
-    withheld = {} if is_measured else _NO_JUDGEMENT
-    return [
-        {**one.row, **_verdict_columns(one.verdict, word, rules), **withheld}
-        for one, word in zip(in_order, words, strict=True)
-    ]
+    for one, word in zip(in_order, words, strict=True):
+        one.row.update(_verdict_columns(one.verdict, word, rules))
+        one.row.update({} if is_measured else _NO_JUDGEMENT)
+        one.row["verdict"] = verdict_sentence(one.row, rules)
+    return [one.row for one in in_order]
 
 
 def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, Any]:

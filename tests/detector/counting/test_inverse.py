@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import betaincinv, expit, ndtr
 from scipy.stats import nbinom
 
-from detector.counting.inverse import beta_quantile, nbinom_quantile
+from detector.counting.inverse import BetaQuantiles, beta_quantile, nbinom_quantile
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -37,3 +37,12 @@ def test_recalls_are_scipys_to_the_precision_of_the_table(seed: int) -> None:
 def test_arguments_beyond_the_table_are_taken_at_its_ends() -> None:
     far, end = beta_quantile(np.array([9.0]), np.array([20.0]), np.array([30.0])), 1.0
     assert end - 1e-3 < far[0] <= end
+
+
+@settings(deadline=None)
+@given(SEEDS, st.sampled_from([1, 7, 2500]))
+def test_recalls_of_known_concentrations_are_the_same(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    log_k, mean, z = rng.uniform(-5, 10, n), rng.uniform(-12, 12, (3, n)), rng.uniform(-6, 6, (3, n))
+    each = beta_quantile(z.ravel(), mean.ravel(), np.tile(log_k, 3)).reshape(3, n)
+    assert np.allclose(BetaQuantiles.at(log_k)(z, mean), each, rtol=1e-12, atol=1e-14)
