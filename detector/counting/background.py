@@ -8,18 +8,20 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, gammaln
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc, gammaln
 
+from detector.counting.negbin import LITTLE, Grid, nb_upper_tail
 from detector.counting.samples import Bools, Floats
 
 _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI = 0.35
-_LOG_PSI_MEAN, _LOG_PSI_SD = math.log(_USUAL_PSI), 0.9
+_PSI_SD = np.linspace(-3, 3, _N_PSI)  # in log, from the usual one
+_PSI, _LOG_PRIOR = _USUAL_PSI * np.exp(0.9 * _PSI_SD), -0.5 * _PSI_SD[:, None] ** 2
+_STEPS = np.linspace(-1, 1, _N_LAMBDA)
 _Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
-_SUMMED, _LITTLE = 30, 1e-5
+_SUMMED = 200  # numbers whose probabilities are sooner summed up than one tail is found by its function
 _OUT_OF_REACH = 30.0  # in log-weight: e^-30 is 1e-13
 _SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
 
@@ -57,73 +59,37 @@ class Background:
     """Posterior of the usual rate and its dispersion.
 
     Attributes:
-        rate: (70,) lambda on the grid, for the season of today.
-        psi: (24,) dispersions.
-        weight: (70, 24) posterior probability of each pair.
+        grid: of 70 rates lambda, for the season of today, and 24 dispersions psi.
+        weight: (24, 70) posterior probability of each pair.
     """
 
-    rate: Floats
-    psi: Floats
+    grid: Grid
     weight: Floats
 
     def mean(self) -> tuple[float, float]:
         """Posterior means of lambda and psi."""
-        return float(self.weight.sum(axis=1) @ self.rate), float(self.weight.sum(axis=0) @ self.psi)
+        return float(self.weight.sum(axis=0) @ self.grid.rate), float(self.weight.sum(axis=1) @ self.grid.psi)
 
     def upper_tail(self, count: float, extra_psi: float = 0.0) -> float:
         """Predictive P(Y >= count); `extra_psi` adds today's excess relative error.
 
         Pairs of next to no weight count in full: the result is never too small, and never below about 1e-10.
         """
+        grid = Grid(self.grid.rate, self.grid.psi + extra_psi) if extra_psi else self.grid
         used = self.weight > _NO_WEIGHT
-        i, j = np.nonzero(used)
-        tail = nb_upper_tail(count, self.rate[i], self.psi[j] + extra_psi)
-        return min(1.0, float(self.weight[i, j] @ tail + self.weight[~used].sum()))
+        unused = float(self.weight.sum(where=~used))
+        if 0 < count <= _SUMMED:
+            weight = np.where(used, self.weight, 0.0)
+            tail = float(weight.sum() - grid.mixture(weight, int(count) - 1).sum())
+            if tail > LITTLE:
+                return min(1.0, tail + unused)
+        j, i = np.nonzero(used)
+        return min(1.0, float(self.weight[j, i] @ nb_upper_tail(count, grid.rate[i], grid.psi[j])) + unused)
 
     def pmf(self, n_max: int, season: float = 0.0) -> Floats:
         """(n_max + 1,) predictive probability of 0..n_max; `season` is a log factor on the rate."""
-        counts = np.arange(n_max + 1, dtype=np.float64)[:, None]
-        i, j = np.nonzero(self.weight > _NEGLIGIBLE)
-        shape, rate = 1 / self.psi, self.rate[i] * np.exp(season)
-        log_choose = gammaln(counts + shape) - gammaln(shape) - gammaln(counts + 1)
-        total = shape[j] + rate
-        log_p = log_choose[:, j] + shape[j] * np.log(shape[j] / total) + counts * np.log(rate / total)
-        return np.asarray(np.exp(log_p) @ self.weight[i, j], dtype=np.float64)
-
-
-def nb_log_pmf(count: Floats, rate: Floats, psi: Floats | float) -> Floats:
-    """Log of P(Y = count), broadcast over all arguments."""
-    shape = 1 / np.asarray(psi, dtype=np.float64)
-    log_choose = np.asarray(gammaln(count + shape) - gammaln(shape) - gammaln(count + 1), dtype=np.float64)
-    total = shape + rate
-    out = log_choose + shape * np.log(shape / total) + count * np.log(rate / total)
-    return np.asarray(out, dtype=np.float64)
-
-
-def nb_upper_tail(count: Floats | float, rate: Floats, psi: Floats | float) -> Floats:
-    """P(Y >= count), broadcast over all arguments; 1 at count 0."""
-    share = rate * psi / (1 + rate * psi)
-    tail = betainc(np.maximum(count, 1e-9), 1 / np.asarray(psi), share)
-    return np.asarray(np.where(np.asarray(count) <= 0, 1.0, tail), dtype=np.float64)
-
-
-def nb_upper_tails(counts: Floats, rate: Floats, psi: Floats) -> Floats:
-    """(c, N) P(Y >= count) of several whole counts at once, for N pairs of a rate and a dispersion.
-
-    By summing up the probabilities from 0; where little is left of 1, and for high counts, by `nb_upper_tail`.
-    """
-    if counts.size == 0 or counts.max() > _SUMMED * counts.size:
-        return np.array([nb_upper_tail(count, rate, psi) for count in counts]).reshape(counts.size, rate.size)
-    size, share = 1 / psi, rate * psi / (1 + rate * psi)
-    below = np.zeros((int(counts.max()) + 1, rate.size))
-    if len(below) > 1:
-        k = np.arange(len(below) - 2, dtype=np.float64)[:, None]
-        ratios = np.vstack([np.exp(-size * np.log1p(rate * psi)), share * ((k + size) / (k + 1))])
-        below[1:] = np.cumsum(np.cumprod(ratios, axis=0), axis=0)
-    tails = 1 - below[counts.astype(np.int64)]
-    row, cell = np.nonzero(tails < _LITTLE)
-    tails[row, cell] = nb_upper_tail(counts[row], rate[cell], psi[cell])
-    return tails
+        weight = np.where(self.weight > _NEGLIGIBLE, self.weight, 0.0)
+        return self.grid.in_season(season).mixture(weight, n_max)
 
 
 def fit_background(history: Counts, season: Floats | None = None) -> Background:
@@ -137,50 +103,57 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     value = np.round(history.value)
     level = float(np.mean(value * np.exp(-log_season))) + 0.5
     spread = max(_USUAL_PSI, float(np.var(value)) / level**2) + 1 / level
-    reach = float(np.clip(6 * np.sqrt(spread / value.size), 0.6, 4.0))
-    log_psi = np.linspace(_LOG_PSI_MEAN - 3 * _LOG_PSI_SD, _LOG_PSI_MEAN + 3 * _LOG_PSI_SD, _N_PSI)
-    rate = level * np.exp(np.linspace(-reach, reach, _N_LAMBDA))
-    psi = np.exp(log_psi)
-    log_weight = np.tile(-0.5 * ((log_psi - _LOG_PSI_MEAN) / _LOG_PSI_SD) ** 2, (_N_LAMBDA, 1))
-    for shift in np.unique(log_season[~history.censored]):
-        alike = ~history.censored & (log_season == shift)
-        log_weight += _log_likelihood(value[alike], rate[:, None] * np.exp(shift), psi)
-    bounds = np.column_stack([value, log_season])[history.censored]
-    if bounds.size:
-        log_weight = _with_bounds(log_weight, bounds, rate, psi)
+    reach = min(max(6 * math.sqrt(spread / value.size), 0.6), 4.0)
+    grid = Grid(level * np.exp(reach * _STEPS), _PSI)
+    exact = ~history.censored
+    log_weight = _LOG_PRIOR + _log_likelihood(value[exact], log_season[exact], grid)
+    if history.censored.any():
+        log_weight = _with_tails(log_weight, value[history.censored], log_season[history.censored], grid)
     weight = np.exp(log_weight - log_weight.max())
-    return Background(rate, psi, weight / weight.sum())
+    return Background(grid, weight / weight.sum())
 
 
-def _with_bounds(log_weight: Floats, bounds: Floats, rate: Floats, psi: Floats) -> Floats:
-    """Log-weights (R, P) with the tails P(Y >= y) of censored counts; those that stay out of reach are left as bounds.
+def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid) -> Floats:
+    """Log-weights (P, R) with the tails P(Y >= y) of censored counts.
 
-    A tail is at most 1, so a pair far below the best one without tails can be left out if it is far below with them.
+    A tail that is too little to be found by summing is at most `LITTLE`. A pair that is far below the best one even so
+    is left there: together they weigh less than 1680 e^-30 = 2e-10.
 
     Args:
         log_weight: without the tails.
-        bounds: (c, 2) censored counts and their log seasonal factors.
-        rate: (R,) rates.
-        psi: (P,) dispersions.
+        seen: (c,) censored counts.
+        log_season: (c,) their seasonal factors.
+        grid: of the weights.
     """
-    near = log_weight > log_weight.max() - 1.5 * _OUT_OF_REACH
-    out = log_weight.copy()
-    for cells in (near, ~near):
-        i, j = np.nonzero(cells)
-        for shift in np.unique(bounds[:, 1]):
-            seen, times = np.unique(bounds[bounds[:, 1] == shift, 0], return_counts=True)
-            tails = nb_upper_tails(seen, rate[i] * np.exp(shift), psi[j])
-            out[i, j] += times @ np.log(np.maximum(tails, 1e-300))
-        if near.all() or out[near].max() - log_weight[~near].max() > _OUT_OF_REACH:
-            break
-    return out
+    tails = np.zeros((seen.size, *log_weight.shape))
+    if seen.max() <= _SUMMED * seen.size:
+        for shift in _unlike(log_season):
+            alike = log_season == shift
+            tails[alike] = grid.in_season(shift).upper_tails(seen[alike])
+    out = log_weight + np.log(np.maximum(tails, LITTLE)).sum(axis=0)
+    is_bound = tails.min(axis=0) < LITTLE
+    best = out[~is_bound].max(initial=-np.inf)
+    j, i = np.nonzero(is_bound & (out > best - _OUT_OF_REACH))
+    if i.size:
+        exact = nb_upper_tail(seen[:, None], grid.rate[i] * np.exp(log_season)[:, None], grid.psi[j])
+        out[j, i] = log_weight[j, i] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
+    return np.asarray(out, dtype=np.float64)
 
 
-def _log_likelihood(value: Floats, rate: Floats, psi: Floats) -> Floats:
-    """(R, P) log-likelihood of all counts together, up to a constant, for rates (R, 1) and dispersions (P,)."""
-    shape, total = 1 / psi, 1 / psi + rate
-    choose = gammaln(value[:, None] + shape).sum(axis=0) - value.size * gammaln(shape)
-    out = choose + value.size * shape * np.log(shape / total) + value.sum() * np.log(rate / total)
+def _unlike(log_season: Floats) -> list[float]:
+    """The different values."""
+    return np.unique(log_season).tolist() if log_season.any() else [0.0]
+
+
+def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
+    """(P, R) log-likelihood of all counts together, up to a constant."""
+    times = np.bincount(value.astype(np.int64))
+    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi[:, None], value.sum()
+    choose = gammaln(unlike + shape) @ times[unlike] - value.size * gammaln(shape[:, 0]) + total * np.log(grid.psi)
+    out = choose[:, None] + total * np.log(grid.rate)
+    for shift in _unlike(log_season):
+        alike = value[log_season == shift]
+        out -= (alike.size * shape + alike.sum()) * grid.in_season(shift).log_excess
     return np.asarray(out, dtype=np.float64)
 
 
@@ -206,7 +179,7 @@ def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:
     fitted, *_ = np.linalg.lstsq(design, response, rcond=None)
     left = float(((response - design @ fitted) ** 2).sum())
     explained = float(((response - response.mean()) ** 2).sum()) - left
-    if left <= 0 or f_distribution.sf(explained / 2 / (left / (n - 3)), 2, n - 3) > _SEASON_P:
+    if left <= 0 or fdtrc(2, n - 3, explained / 2 / (left / (n - 3))) > _SEASON_P:
         return np.zeros(n)
     today = harmonic(np.array([today_year]))[0]
     return np.asarray((harmonic(years) - today) @ fitted[1:], dtype=np.float64)

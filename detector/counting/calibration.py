@@ -61,13 +61,13 @@ class Model:
         """(D,) calibrated probability that each detection is an object of the group."""
         return np.asarray(expit(self.truth_logit(sample)), dtype=np.float64)
 
-    def recall_features(self, sample: Sample) -> Floats:
-        """(2 + K,) 1, x, q: what logit m is linear in."""
-        return np.concatenate([[1.0], self.scaler(sample), [self.quality(sample)]])
+    def recall_features(self, sample: Sample, truth_logit: Floats | None = None) -> Floats:
+        """(2 + K,) 1, x, q: what logit m is linear in; `truth_logit` where it is known already."""
+        return np.concatenate([[1.0], self.scaler(sample), [self.quality(sample, truth_logit)]])
 
-    def quality(self, sample: Sample) -> float:
+    def quality(self, sample: Sample, truth_logit: Floats | None = None) -> float:
         """Score quality q = sum p_i (z_i - zbar) / (sum p_i + 5)."""
-        p = self.p_true(sample)
+        p = expit(self.truth_logit(sample) if truth_logit is None else truth_logit)
         return float(p @ (logit(sample.scores) - self.z_mean) / (p.sum() + 5.0))
 
 

@@ -1,6 +1,6 @@
 """Which boxes of cars claim one place, and which ends of cars face each other closely enough to be coupled.
 
-One metric plane, in any orientation. The thresholds were chosen on rendered scenes with known truth; what they do is
+In metric planes, of any orientation. The thresholds were chosen on rendered scenes with known truth; what they do is
 measured by `python -m benchmarks.bench_strings`.
 """
 
@@ -23,6 +23,7 @@ BESIDE_M, BESIDE_SHARE = 2.8, 0.5
 """Distance of axes that no two tracks have, 3.5 m being the least, and the overlap from which boxes are abreast."""
 CAR_M = (6.0, 30.0)
 """Lengths of rail vehicles."""
+_APART_M = 1e7  # between planes
 
 _NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
 _REACH_M = float(np.hypot(CLASH_SHARE * CAR_M[1], 2 * LATERAL_M))  # between the ends of coupled cars, also overlapping
@@ -92,12 +93,17 @@ def _overlap_limits(boxes: Floats, pairs: Ints) -> Floats:
     return np.asarray(np.maximum(CLASH_M, CLASH_SHARE * shorter))
 
 
-def standing(boxes: Floats, scores: Floats, strong: Bools) -> Bools:
+def placed(points: Floats, plane: Ints) -> Floats:
+    """(P, 3) points (P, 2) in space, with their planes so far from each other that nothing reaches across."""
+    return np.column_stack([points, plane * _APART_M])
+
+
+def standing(boxes: Floats, scores: Floats, strong: Bools, plane: Ints) -> Bools:
     """(N,) boxes whose place no better box claims: one that clashes with fewer detected boxes, then of higher score.
 
     A faint box never beats a detected one.
     """
-    clash = _clashes(boxes)
+    clash = _clashes(boxes, plane)
     n_clashes = np.bincount(clash[strong[clash].all(axis=1)].ravel(), minlength=len(boxes))
     order = np.lexsort((boxes[:, 1], boxes[:, 0], -scores, n_clashes, ~strong))
     rank = np.empty(len(boxes), dtype=np.int64)
@@ -109,11 +115,12 @@ def standing(boxes: Floats, scores: Floats, strong: Bools) -> Bools:
     return np.array(stands, dtype=bool)[rank]
 
 
-def _clashes(boxes: Floats) -> Ints:
+def _clashes(boxes: Floats, plane: Ints) -> Ints:
     """(C, 2) pairs of boxes that cannot both be cars."""
     # By distance, not by hulls: those depend on the orientation of the plane.
     reach = float(boxes[:, 2].max(initial=0.0)) + BESIDE_M
-    touching = cKDTree(boxes[:, :2]).query_pairs(reach, output_type="ndarray") if len(boxes) else _NO_PAIRS
+    near = cKDTree(placed(boxes[:, :2], plane)) if len(boxes) else None
+    touching = near.query_pairs(reach, output_type="ndarray") if near else _NO_PAIRS
     same_way = np.cos(boxes[touching[:, 0], 4] - boxes[touching[:, 1], 4]) > 0
     found = pairs_of(boxes, 2 * touching + np.column_stack([np.zeros_like(same_way), same_way]))
     shorter = boxes[touching, 2].min(axis=1)
@@ -123,11 +130,11 @@ def _clashes(boxes: Floats) -> Ints:
     return np.asarray(touching[in_line | abreast])
 
 
-def coupled(boxes: Floats, stands: Bools) -> Pairs:
+def coupled(boxes: Floats, stands: Bools, plane: Ints) -> Pairs:
     """Ends of standing boxes that may be coupled."""
     ends = np.flatnonzero(np.repeat(stands, 2))
     if len(ends) == 0:
         return pairs_of(boxes, _NO_PAIRS)
-    near = cKDTree(tips(boxes)[ends]).query_pairs(_REACH_M, output_type="ndarray")
+    near = cKDTree(placed(tips(boxes)[ends], plane[ends // 2])).query_pairs(_REACH_M, output_type="ndarray")
     found = pairs_of(boxes, ends[near]).in_line()
     return found.take((found.hole_m <= COUPLED_M) & (found.hole_m >= -_overlap_limits(boxes, found.boxes)))

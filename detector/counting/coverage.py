@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from detector.counting.background import nb_log_pmf
+from detector.counting.negbin import nb_log_pmf
 from detector.counting.samples import Floats
 
 Publish = Literal["total", "interval", "at_least"]

@@ -114,6 +114,14 @@ class Domain:
         """
         return _distances(_measured(values), self.centre, self.low, self.high)
 
+    def is_beyond(self, values: Floats) -> Bools:
+        """(..., K) whether each feature lies outside.
+
+        Args:
+            values: (..., K), NaN where unknown.
+        """
+        return np.asarray(self.distances(values) > self.limit)
+
     def outside(self, values: Floats) -> tuple[str, ...]:
         """Names of the features that lie outside, in order; none where all are unknown.
 
@@ -122,7 +130,7 @@ class Domain:
         Args:
             values: (K,), NaN where unknown.
         """
-        beyond = self.distances(values) > self.limit
+        beyond = self.is_beyond(values)
         return tuple(name for name, out in zip(FEATURES, beyond, strict=True) if out)
 
 

@@ -6,6 +6,7 @@ inference after Lee, Barber, Willett, Distribution-free inference with hierarchi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.stats import t as student
@@ -48,10 +49,17 @@ class Nonconformity:
 
 def quantiles(draws: Floats, level: float) -> tuple[float, float, float]:
     """Median and the two ends of the central interval of the draws, whole numbers."""
-    tail = (1 - level) / 2
-    rank = np.ceil(draws.size * np.array([0.5, tail, 1 - tail]) - 1e-9).astype(int)
-    median, low, high = np.sort(draws)[np.maximum(rank - 1, 0)]
+    median, low, high = np.sort(draws)[list(central_ranks(draws.size, level))]
     return float(median), float(low), float(high)
+
+
+@cache
+def central_ranks(n_draws: int, level: float) -> tuple[int, int, int]:
+    """Places of the median and of the two ends of the central interval among that many draws in order."""
+    tail = (1 - level) / 2
+    rank = np.ceil(n_draws * np.array([0.5, tail, 1 - tail]) - 1e-9).astype(int)
+    median, low, high = np.maximum(rank - 1, 0).tolist()
+    return median, low, high
 
 
 def nonconformity(n_true: float, draws: Floats) -> Floats:

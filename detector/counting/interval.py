@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detector.counting.calibration import Model, fit_model
-from detector.counting.inflation import LEVELS, Nonconformity, cross_fit, quantiles
+from detector.counting.inflation import LEVELS, Nonconformity, central_ranks, cross_fit
 from detector.counting.posterior import Joint, draw_counts
 from detector.counting.samples import Floats, Labelled, Sample
 
@@ -45,15 +45,24 @@ class Estimate:
     high: dict[float, float]
     inflation: dict[float, float]
 
-    def compact(self) -> "Estimate":
-        """The same with draws of 32 bit whole numbers, in half of the memory: for many that are kept to be summed."""
-        return replace(self, draws=self.draws.astype(np.int32))
-
     def inflated(self, level: float) -> Floats:
         """Draws spread about the median so that their quantiles are the interval at `level`; none below 0."""
         away = self.draws - self.count
         spread = self.count + self.inflation[level] * (away + 0.5 * np.sign(away))
         return np.maximum(np.where(away < 0, np.ceil(spread), np.floor(spread)), 0.0)
+
+
+def compact(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """The same with their draws in one table of 16 bit whole numbers, of 32 where they are high: to be kept and summed.
+
+    One large table goes back to the system when it is no longer needed, where many small ones leave holes.
+    """
+    if not estimates:
+        return []
+    draws = np.array([each.draws for each in estimates], dtype=np.int32)
+    if draws.max(initial=0) <= np.iinfo(np.int16).max:
+        draws = draws.astype(np.int16)
+    return [replace(each, draws=row) for each, row in zip(estimates, draws, strict=True)]
 
 
 def calibrate(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Calibration:
@@ -91,16 +100,28 @@ def insured(plain: Estimate, rng: np.random.Generator) -> Estimate:
 
 def from_draws(draws: Floats, inflation: dict[float, float]) -> Estimate:
     """[max(0, ceil(med - c (med - q_low + 1/2))), floor(med + c (q_high - med + 1/2))], nested by level."""
-    low: dict[float, float] = {}
-    high: dict[float, float] = {}
-    inner_low, inner_high = np.inf, -np.inf
-    median, ordered = 0.0, np.sort(draws)
-    for level in LEVELS:
-        median, q_low, q_high = quantiles(ordered, level)
-        c = inflation[level]
-        inner_low = min(inner_low, max(0.0, float(np.ceil(median - c * (median - q_low + 0.5)))))
-        inner_high = max(inner_high, float(np.floor(median + c * (q_high - median + 0.5))))
-        if inner_high == inner_low:
-            inner_high += 1.0
-        low[level], high[level] = inner_low, inner_high
-    return Estimate(median, draws, low, high, inflation)
+    return from_many_draws(draws[None], inflation)[0]
+
+
+def from_many_draws(draws: Floats, inflation: dict[float, float]) -> list[Estimate]:
+    """As `from_draws`, of draws (B, n)."""
+    count, low, high = ends(draws, inflation)
+    return [
+        Estimate(median, own, dict(zip(LEVELS, lows, strict=True)), dict(zip(LEVELS, highs, strict=True)), inflation)
+        for median, own, lows, highs in zip(count.tolist(), draws, low.tolist(), high.tolist(), strict=True)
+    ]
+
+
+def ends(draws: Floats, inflation: dict[float, float]) -> tuple[Floats, Floats, Floats]:
+    """(B,) counts and (B, L) lower and upper ends by level of draws (B, n), those of `from_draws`."""
+    ordered, c = np.sort(draws, axis=-1), np.array([inflation[level] for level in LEVELS])
+    ranks = np.array([central_ranks(draws.shape[-1], level) for level in LEVELS])
+    median = ordered[:, ranks[:, 0]]
+    low = np.maximum(np.ceil(median - c * (median - ordered[:, ranks[:, 1]] + 0.5)), 0.0)
+    high = np.floor(median + c * (ordered[:, ranks[:, 2]] - median + 0.5))
+    low = np.minimum.accumulate(low, axis=1)
+    for i in range(len(LEVELS)):
+        inner = high[:, i - 1] if i else high[:, 0]
+        high[:, i] = np.maximum(high[:, i], inner)
+        high[:, i] += high[:, i] == low[:, i]
+    return median[:, 0], low, high

@@ -1,15 +1,16 @@
 """Algorithm R, step 3: draws of the true number of objects behind one scene's detections."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
 
 from detector.counting.calibration import Model
-from detector.counting.inverse import beta_quantile, nbinom_quantile
+from detector.counting.inverse import BetaQuantiles, beta_quantile, nbinom_quantile
 from detector.counting.samples import METADATA, Bools, Floats, Sample
 
 _MIN_RECALL = 0.05
+_LEAST_LOGIT = -600.0  # so that odds stay finite
 _SURELY_Z = 4.753424
 """The normal quantile of 1 - 1e-6."""
 
@@ -32,8 +33,12 @@ class Joint:
     @classmethod
     def draw(cls, n_draws: int, parameters: np.random.Generator, scene: np.random.Generator) -> "Joint":
         """Generators in equal states give equal numbers; fewer draws are the first of more."""
-        size = len(METADATA) + 4
-        return cls(parameters.standard_normal((n_draws, size)), scene.standard_normal((n_draws, 2)))
+        return cls(cls.normals(n_draws, parameters), scene.standard_normal((n_draws, 2)))
+
+    @staticmethod
+    def normals(n_draws: int, rng: np.random.Generator) -> Floats:
+        """(n_draws, 4 + K) standard normals for the parameters."""
+        return rng.standard_normal((n_draws, len(METADATA) + 4))
 
     def of_scene(self, scene: np.random.Generator) -> "Joint":
         """The same parameters in another scene."""
@@ -53,28 +58,58 @@ class Draws:
     missed: Floats
 
     @property
+    def found(self) -> Floats:
+        """(n,) true detections."""
+        return column_sums(self.is_true)
+
+    @property
     def counts(self) -> Floats:
         """(n,) all objects."""
-        return np.asarray(self.is_true.sum(axis=0) + self.missed, dtype=np.float64)
+        return self.found + self.missed
+
+    def first(self, n_draws: int) -> "Draws":
+        """The first few of them."""
+        return Draws(self.is_true[:, :n_draws].copy(), self.missed[:n_draws].copy())
 
     def among(self, chosen: Bools, share: float, at_z: Floats) -> Floats:
-        """(n,) objects in a part of the scene.
-
-        The misses given the found objects are a sum of as many equal parts and a half, so each is in the part with the
-        probability (found there + share / 2) / (found + 1/2): Binomial, here by its normal approximation.
-
-        Laws: never more than `counts`, draw by draw; all of them where the part is the whole; none where it is empty.
+        """(n,) objects in a part of the scene: `objects_among`.
 
         Args:
             chosen: (D,) detections in the part.
             share: of the area.
             at_z: (n,) standard normals.
         """
-        there = self.is_true[chosen].sum(axis=0)
-        part = (there + share / 2) / (self.is_true.sum(axis=0) + 0.5)
-        mean = part * self.missed
-        missed = np.clip(np.rint(mean + np.sqrt(mean * (1 - part)) * at_z), 0, self.missed)
-        return np.asarray(there + missed, dtype=np.float64)
+        return objects_among(column_sums(self.is_true[chosen]), self.found, self.missed, share, at_z)
+
+
+def objects_among(there: Floats, found: Floats, missed: Floats, share: Floats | float, at_z: Floats) -> Floats:
+    """Objects in a part of a scene; all arguments broadcast.
+
+    The misses given the found objects are a sum of as many equal parts and a half, so each is in the part with the
+    probability (found there + share / 2) / (found + 1/2): Binomial, here by its normal approximation.
+
+    Laws: never more than found and missed together, draw by draw; all of them where the part is the whole; none where
+    it is empty.
+
+    Args:
+        there: true detections in the part.
+        found: true detections in the scene.
+        missed: objects without a detection.
+        share: of the scene's area, the part's.
+        at_z: standard normals.
+    """
+    part = (there + share / 2) / (found + 0.5)
+    mean = part * missed
+    in_part = np.clip(np.rint(mean + np.sqrt(mean * (1 - part)) * at_z), 0, missed)
+    return np.asarray(there + in_part, dtype=np.float64)
+
+
+def column_sums(table: Bools) -> Floats:
+    """(n,) how many of the rows of (D, n) are true in each column; in bytes, 255 rows at a time."""
+    sums = np.zeros(table.shape[1])
+    for first in range(0, len(table), 255):
+        sums += table[first : first + 255].view(np.uint8).sum(axis=0, dtype=np.uint8)
+    return sums
 
 
 def draw_counts(
@@ -107,14 +142,70 @@ def draw_effects(model: Model, sample: Sample, joint: Joint) -> tuple[Floats, Fl
 
     The effect is d ~ N(0, tau2) of the scene plus the error of w0, N(0, truth_sd^2).
     """
-    root = np.linalg.cholesky(model.recall_cov)
-    theta = model.recall + joint.parameters[:, 1:] @ root.T
-    scene = joint.scene[:, 0]
-    shared = model.copula * scene + np.sqrt(1 - model.copula**2) * joint.scene[:, 1]
+    theta = _parameters(model, joint.parameters)
     mean_logit = theta[:, :-1] @ model.recall_features(sample)
-    recall = beta_quantile(np.clip(shared, -_SURELY_Z, _SURELY_Z), mean_logit, theta[:, -1])
-    effect = np.sqrt(model.tau2) * scene + model.truth_sd * joint.parameters[:, 0]
-    return effect, np.clip(recall, _MIN_RECALL, 1 - 1e-6)
+    recall = beta_quantile(_recall_normals(model, joint.scene), mean_logit, theta[:, -1])
+    return _effects(model, joint.parameters, joint.scene), _possible(recall)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """As `draw_effects` for many scenes with the same drawn parameters, many times sooner.
+
+    Attributes:
+        model: of the group.
+        parameters: (n, 4 + K) standard normals for the fitted parameters, those of a `Joint`.
+    """
+
+    model: Model
+    parameters: Floats
+    _theta: Floats
+    _recall: BetaQuantiles
+
+    @classmethod
+    def of(cls, model: Model, parameters: Floats) -> "Scenes":
+        """What all scenes share, computed once."""
+        theta = _parameters(model, parameters)
+        return cls(model, parameters, theta[:, :-1], BetaQuantiles.at(theta[:, -1]))
+
+    def draw(
+        self, samples: Sequence[Sample], scenes: Sequence[Floats], rngs: Sequence[np.random.Generator]
+    ) -> list[Draws]:
+        """Draws behind each sample.
+
+        Law: those of `draw_objects`, each with its generator and the `Joint` of its scene.
+
+        Args:
+            samples: of V views.
+            scenes: of each, the (n, 2) standard normals of its scene.
+            rngs: of each, random numbers that are its count's alone; views with one generator use it in turn.
+        """
+        normals = np.array(scenes)
+        logits = [self.model.truth_logit(sample) for sample in samples]
+        features = np.array([self.model.recall_features(*each) for each in zip(samples, logits, strict=True)])
+        recall = self._recall(_recall_normals(self.model, normals), features @ self._theta.T)
+        effects = _effects(self.model, self.parameters, normals)
+        return _draw(logits, effects, _possible(recall), rngs)
+
+
+def _parameters(model: Model, normals: Floats) -> Floats:
+    """(n, 3 + K) draws of t0, t1, t2, log k."""
+    return np.asarray(model.recall + normals[:, 1:] @ np.linalg.cholesky(model.recall_cov).T, dtype=np.float64)
+
+
+def _recall_normals(model: Model, scene: Floats) -> Floats:
+    """(..., n) the normals behind the recalls, of scenes (..., n, 2)."""
+    shared = model.copula * scene[..., 0] + np.sqrt(1 - model.copula**2) * scene[..., 1]
+    return np.asarray(np.clip(shared, -_SURELY_Z, _SURELY_Z), dtype=np.float64)
+
+
+def _effects(model: Model, parameters: Floats, scene: Floats) -> Floats:
+    """(..., n) effects on the truth logit, of scenes (..., n, 2)."""
+    return np.asarray(np.sqrt(model.tau2) * scene[..., 0] + model.truth_sd * parameters[:, 0], dtype=np.float64)
+
+
+def _possible(recall: Floats) -> Floats:
+    return np.asarray(np.clip(recall, _MIN_RECALL, 1 - 1e-6), dtype=np.float64)
 
 
 def draw_given_effects(truth_logit: Floats, effect: Floats, recall: Floats, rng: np.random.Generator) -> Draws:
@@ -129,8 +220,30 @@ def draw_given_effects(truth_logit: Floats, effect: Floats, recall: Floats, rng:
         recall: (n,) recalls.
         rng: draws one uniform per detection and draw, and one per draw for the misses.
     """
-    missed_at = rng.random(effect.size)
+    return _draw([truth_logit], effect[None], recall[None], [rng])[0]
+
+
+def _draw(
+    truth_logits: Sequence[Floats], effect: Floats, recall: Floats, rngs: Sequence[np.random.Generator]
+) -> list[Draws]:
+    """As `draw_given_effects` for V scenes, effects and recalls (V, n)."""
+    missed_at, trues = np.empty(effect.shape), []
+    for i, (truth_logit, rng) in enumerate(zip(truth_logits, rngs, strict=True)):
+        missed_at[i] = rng.random(effect.shape[1])
+        trues.append(_which_true(truth_logit, effect[i], rng))
+    size = np.array([column_sums(is_true) for is_true in trues]) + 0.5
+    missed = nbinom_quantile(missed_at.ravel(), size.ravel(), recall.ravel()).reshape(size.shape)
+    return [Draws(*each) for each in zip(trues, missed, strict=True)]
+
+
+def _which_true(truth_logit: Floats, effect: Floats, rng: np.random.Generator) -> Bools:
+    """(D, n) whether a uniform u lies below expit(logit + effect), as u (1 + exp(-logit) exp(-effect)) < 1."""
     order = np.argsort(-truth_logit, kind="stable")
+    odds_against = np.exp(-np.maximum(truth_logit[order], _LEAST_LOGIT))
     is_true = np.empty((order.size, effect.size), dtype=bool)
-    is_true[order] = rng.random(is_true.shape) < expit(truth_logit[order][:, None] + effect)
-    return Draws(is_true, nbinom_quantile(missed_at, is_true.sum(axis=0) + 0.5, recall))
+    scaled = rng.random(is_true.shape)
+    against = np.multiply.outer(odds_against, np.exp(-effect))
+    against += 1
+    scaled *= against
+    is_true[order] = scaled < 1
+    return is_true

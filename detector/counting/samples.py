@@ -101,4 +101,5 @@ class Scaler:
     def __call__(self, sample: Sample) -> Floats:
         """(K,) standardised metadata within +-3; a missing value is 0, the mean."""
         values = (sample.metadata - self.centre) / self.scale
-        return np.clip(np.nan_to_num(values, nan=0.0), -_CLIP_SD, _CLIP_SD)
+        values[np.isnan(values)] = 0.0
+        return np.minimum(np.maximum(values, -_CLIP_SD), _CLIP_SD)

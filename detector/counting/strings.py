@@ -5,7 +5,7 @@ That order is evidence of its own. A hole of one car's length inside a string is
 that happen to stand so; a box that runs into its neighbour is one too many; and the length of a string over the pitch
 of its cars is a second estimate of their number, which no single miss inside and no double moves.
 
-All is in one metric plane, whatever its orientation: metres east and north, or scene pixels times their size. The
+All is in a metric plane, whatever its orientation: metres east and north, or scene pixels times their size. The
 thresholds were chosen on the rendered calibration scenes; `python -m benchmarks.bench_strings` measures what they do.
 """
 
@@ -25,6 +25,7 @@ from detector.counting.coupling import (
     coupled,
     outward,
     pairs_of,
+    placed,
     standing,
     tips,
 )
@@ -43,7 +44,7 @@ class Strings:
 
     Attributes:
         string: (N,) number of the string in which the box is a car, `NONE` for cars that stand alone, for doubles and
-            for boxes below the threshold that fill no hole. Strings are numbered by the place of their first car.
+            for boxes below the threshold that fill no hole. Numbered by plane and the place of their first car.
         position: (N,) place of the car in its string, from 0 at its western end; `NONE` outside of strings.
         gap_after: (N,) whether one car is missing between this car and the next one of its string.
         gap_before: (N,) the same towards the one before.
@@ -72,7 +73,7 @@ class Strings:
         return np.asarray(self.string != NONE)
 
 
-def find_strings(xywhr: ArrayLike, score: ArrayLike, detected: ArrayLike) -> Strings:
+def find_strings(xywhr: ArrayLike, score: ArrayLike, detected: ArrayLike, plane: ArrayLike | None = None) -> Strings:
     """Join boxes into strings.
 
     Boxes that claim one place are settled first: the one that clashes with fewer others stands, then the one of
@@ -85,29 +86,31 @@ def find_strings(xywhr: ArrayLike, score: ArrayLike, detected: ArrayLike) -> Str
     cars, whatever they are, so that the estimate differs from their number only where the geometry says so.
 
     Laws: the result does not depend on the order of the rows; moving and turning the plane changes it only in which end
-    comes first, and the strings' numbers; a string without gaps has `room == n_cars`; cars on parallel tracks are never
-    in one string.
+    comes first, and the strings' numbers; what is found in one plane does not depend on what lies in others; a string
+    without gaps has `room == n_cars`; cars on parallel tracks are never in one string.
 
     Args:
         xywhr: boxes of rail vehicles, N x 5, in metres (see `detector.geometry`).
         score: N, higher is better.
         detected: N, whether the box reaches the operating threshold.
+        plane: N, number of the plane that each lies in, where many are looked at together; by default all in one.
 
     Raises:
         ValueError: lengths differ, or a value is not finite.
     """
     boxes, scores, strong = _checked(xywhr, score, detected)
-    stands = standing(boxes, scores, strong)
-    near = coupled(boxes, stands)
+    planes = np.zeros(len(boxes), dtype=np.int64) if plane is None else np.asarray(plane, dtype=np.int64)
+    stands = standing(boxes, scores, strong, planes)
+    near = coupled(boxes, stands, planes)
     faint = np.sum(~strong[near.boxes], axis=1)
     partner = _matched(near, np.lexsort((near.lateral_m + np.abs(near.hole_m), faint)), np.full(2 * len(boxes), NONE))
     length_m, is_strong = boxes[:, 2].tolist(), strong.tolist()
     chains = [part for chain in _chains(partner, stands) for part in _held(chain, length_m, is_strong)]
     walk = _Walk.of(chains, boxes)
-    wide, misfit_m = _missing_one(boxes, chains, walk, strong & stands)
+    wide, misfit_m = _missing_one(boxes, chains, walk, strong & stands, planes)
     partner = _matched(wide, np.lexsort((misfit_m + wide.lateral_m,)), walk.partner(len(boxes)))
     strings = [chain for chain in _chains(partner, walk.holds(len(boxes))) if len(chain) > 1]
-    return _measured(boxes, strong, strong & ~stands, strings)
+    return _measured(boxes, strong, strong & ~stands, strings, planes)
 
 
 def _checked(xywhr: ArrayLike, score: ArrayLike, detected: ArrayLike) -> tuple[Floats, Floats, Bools]:
@@ -123,18 +126,21 @@ def _checked(xywhr: ArrayLike, score: ArrayLike, detected: ArrayLike) -> tuple[F
     return boxes, scores, strong
 
 
-def _missing_one(boxes: Floats, chains: list[list[int]], walk: "_Walk", strong: Bools) -> tuple[Pairs, Floats]:
+def _missing_one(
+    boxes: Floats, chains: list[list[int]], walk: "_Walk", strong: Bools, plane: Ints
+) -> tuple[Pairs, Floats]:
     """Free ends with an empty hole between them that one of their own cars would fill, and its misfit in metres."""
     ends = np.array([end for chain in chains for end in (chain[0], chain[-1] ^ 1)], dtype=np.int64)
     if len(ends) == 0:
         return pairs_of(boxes, np.zeros((0, 2), dtype=np.int64)), np.zeros(0)
     number = np.repeat(np.arange(len(chains)), 2)
     shortest, longest = CAR_M[0], CAR_M[1] + 2 * COUPLED_M
-    points = tips(boxes)[ends]
+    points, of_end = tips(boxes)[ends], plane[ends // 2]
     # The end sought is ahead, not around: a disc between the shortest and the longest hole holds it.
     ahead = points + outward(boxes)[ends] * (shortest + longest) / 2
     reach = (longest - shortest) / 2 + 2 * LATERAL_M
-    near = cKDTree(ahead).sparse_distance_matrix(cKDTree(points), reach, output_type="ndarray")
+    tree = cKDTree(placed(points, of_end))
+    near = cKDTree(placed(ahead, of_end)).sparse_distance_matrix(tree, reach, output_type="ndarray")
     once = number[near["i"]] < number[near["j"]]
     found = pairs_of(boxes, ends[np.column_stack([near["i"][once], near["j"][once]])]).in_line()
     found = found.take((found.hole_m >= shortest) & (found.hole_m <= longest))
@@ -150,16 +156,17 @@ def _missing_one(boxes: Floats, chains: list[list[int]], walk: "_Walk", strong: 
             misfit[row] = min(np.abs(cars[chain] - room_m).min() for chain in (a, b))
     fits = misfit <= FIT_M
     found, misfit = found.take(fits), misfit[fits]
-    empty = _empty(boxes, found, strong)
+    empty = _empty(boxes, found, strong, plane)
     return found.take(empty), misfit[empty]
 
 
-def _empty(boxes: Floats, holes: Pairs, strong: Bools) -> Bools:
+def _empty(boxes: Floats, holes: Pairs, strong: Bools, plane: Ints) -> Bools:
     """(P,) whether no detected box has its centre in the hole."""
     rows = np.flatnonzero(strong)
     first, last = np.moveaxis(tips(boxes)[holes.ends], 1, 0)
     middle, along = (first + last) / 2, (last - first) / np.maximum(np.hypot(*(last - first).T), 1e-12)[:, None]
-    inside = cKDTree(boxes[rows, :2]).query_ball_point(middle, holes.hole_m / 2)
+    tree = cKDTree(placed(boxes[rows, :2], plane[rows]))
+    inside = tree.query_ball_point(placed(middle, plane[holes.boxes[:, 0]]), holes.hole_m / 2)
     hole = np.repeat(np.arange(len(middle)), [len(found) for found in inside])
     step = boxes[rows[np.concatenate([np.zeros(0, dtype=np.int64), *inside]).astype(np.int64)], :2] - middle[hole]
     off = np.abs(step[:, 0] * along[hole, 1] - step[:, 1] * along[hole, 0])
@@ -268,10 +275,10 @@ class _Walk:
         return np.bincount(at, weights=values, minlength=len(times)).astype(np.float64)
 
 
-def _measured(boxes: Floats, strong: Bools, is_double: Bools, chains: list[list[int]]) -> Strings:
-    """The strings' numbers, from west to east."""
+def _measured(boxes: Floats, strong: Bools, is_double: Bools, chains: list[list[int]], plane: Ints) -> Strings:
+    """The strings' numbers, plane by plane from west to east."""
     runs = [_from_west(chain, boxes) for chain in chains]
-    runs.sort(key=lambda run: (*boxes[run[0] // 2, :2].tolist(), len(run)))
+    runs.sort(key=lambda run: (int(plane[run[0] // 2]), *boxes[run[0] // 2, :2].tolist(), len(run)))
     walk = _Walk.of(runs, boxes)
     is_gap = walk.hole_m > COUPLED_M
     cars_m, n_coupled = walk.sum_cars(boxes[walk.box, 2]), walk.sum_steps(np.where(is_gap, 0.0, 1.0))

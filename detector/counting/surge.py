@@ -23,6 +23,7 @@ _Z95 = 1.959964
 _MIN_SD = 0.3
 _UNDERFLOW = 1e-280
 _SEASON_STEP = 0.2
+_HALF_ROOT = 0.5**0.5
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,13 @@ def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verd
 
 
 def _usual(background: Background, today: Counts, history: Counts, log_season: Floats) -> Floats:
-    """(n, M + 1) predictive probability of 0..M on each date of the history, seasons in steps of a fifth."""
+    """(n, M + 1) predictive probability of 0..M on each date of the history, seasons in steps of a fifth.
+
+    One row for all where there are no seasons.
+    """
     n_max = int(np.ceil(1.5 * max(today.high[0], history.high.max()))) + 20
+    if not log_season.any():
+        return background.pmf(n_max)[None]
     steps, step_of = np.unique(np.round(log_season / _SEASON_STEP) * _SEASON_STEP, return_inverse=True)
     return np.array([background.pmf(n_max, step) for step in steps])[step_of]
 
@@ -89,26 +95,28 @@ def p_record(today: Counts, history: Counts, usual: Floats) -> float:
     Args:
         today: one count.
         history: n earlier counts.
-        usual: (n, M + 1) predictive probability of 0..M on each of their dates.
+        usual: (n, M + 1) predictive probability of 0..M on each of their dates, or one row for all.
     """
     numbers = np.arange(usual.shape[1], dtype=np.float64)
     flat = _likelihood(history, numbers)
-    past = usual * flat
-    past = np.where(past.sum(axis=1, keepdims=True) > _UNDERFLOW, past, flat)
-    cdf = np.minimum(np.cumsum(past, axis=1) / past.sum(axis=1, keepdims=True), 1.0)
-    highest = np.prod(cdf, axis=0)
+    past = np.cumsum(usual * flat, axis=1)
+    is_lost = past[:, -1] <= _UNDERFLOW
+    if is_lost.any():
+        past[is_lost] = np.cumsum(flat[is_lost], axis=1)
+    past /= past[:, -1:]
+    highest = np.prod(past, axis=0)
     now = _likelihood(today, numbers)[0]
-    above = 1 - np.cumsum(now) / now.sum()
+    above = np.append(np.cumsum(now[:0:-1])[::-1], 0.0) / now.sum()
     return float(np.clip(np.diff(highest, prepend=0.0) @ above, 0.0, 1.0))
 
 
 def _likelihood(counts: Counts, numbers: Floats) -> Floats:
     """(n, M + 1) likelihood of each true number given each count."""
-    below = np.maximum((counts.value - counts.low) / _Z95, _MIN_SD)[:, None]
-    above = np.maximum((counts.high - counts.value) / _Z95, _MIN_SD)[:, None]
-    gap = numbers[None, :] - counts.value[:, None]
-    out = np.exp(-0.5 * (gap / np.where(gap < 0, below, above)) ** 2)
-    return np.where(counts.censored[:, None] & (gap > 0), 1.0, out)
+    below = _HALF_ROOT / np.maximum((counts.value - counts.low) / _Z95, _MIN_SD)
+    above = _HALF_ROOT / np.maximum((counts.high - counts.value) / _Z95, _MIN_SD)
+    gap = numbers - counts.value[:, None]
+    z = np.where(gap < 0, below[:, None], np.where(counts.censored, 0.0, above)[:, None]) * gap
+    return np.exp(np.negative(np.square(z, out=z), out=z), out=z)
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,14 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
     draws = table.sum(axis=0)
     count = quantiles(draws, LEVELS[0])[0]
     low, high, inflation = {}, {}, {}
-    inner_low, inner_high = count, count
+    inner_low, inner_high, sd = count, count, float(draws.std())
     for level in LEVELS:
         spread = _spread(table, np.array([each.inflation[level] for each in estimates]))
         _, start, end = quantiles(spread, level)
         inner_low = min(inner_low, max(float(np.ceil(start)), sum(each.low[level] for each in estimates)))
         inner_high = max(inner_high, min(float(np.floor(end)), sum(each.high[level] for each in estimates)))
         low[level], high[level] = inner_low, max(inner_high, inner_low + 1)
-        inflation[level] = float(spread.std() / draws.std()) if draws.std() > 0 else 1.0
+        inflation[level] = float(spread.std()) / sd if sd > 0 else 1.0
     return Estimate(count, draws, low, high, inflation)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
@@ -18,6 +19,7 @@ from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
 
+_AT_ONCE = 50_000  # rows of a layer: a large table is not held a second time
 _READABLE_SINCE_2018 = {"VERSION": "1.2"}
 DETECTIONS, SCENES, GEOPACKAGE = "detections.parquet", "scenes.parquet", "detections.gpkg"
 
@@ -92,15 +94,16 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
 
     The time stamps that the format asks for are the latest scene's, so the same tables give the same file.
     """
-    flat = detections.assign(corners_px=[json.dumps([float(v) for v in c]) for c in detections["corners_px"]])
+    layers = [("visible_area", scenes)]
+    layers += [("detections", detections.iloc[i : i + _AT_ONCE]) for i in range(0, max(len(detections), 1), _AT_ONCE)]
     latest = scenes["acquired"].max() if len(scenes) else pd.Timestamp(0, tz="UTC")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
     try:
         with replacing(path) as scratch:
-            for name, table in (("visible_area", scenes), ("detections", flat)):
+            for name, table in layers:
                 kind = "MultiPolygon" if name == "visible_area" else "Polygon"
                 pyogrio.write_dataframe(
-                    table,
+                    _flat(table),
                     scratch,
                     layer=name,
                     driver="GPKG",
@@ -112,6 +115,13 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
             pyogrio.write_dataframe(style_rows(latest), scratch, layer=LAYER_STYLES, driver="GPKG", append=True)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def _flat(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The same with corners as text, since layers have no lists."""
+    if "corners_px" not in table:
+        return table
+    return table.assign(corners_px=[json.dumps(np.asarray(c, dtype=float).tolist()) for c in table["corners_px"]])
 
 
 def write_facilities(path: Path, facilities: Sequence[Facility]) -> None:

@@ -11,11 +11,13 @@ from detector.config import ClassTable, CountConfig
 from detector.counting.background import Counts, fit_background
 from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
 from detector.counting.inflation import LEVELS, quantiles
-from detector.counting.interval import Estimate
+from detector.counting.interval import Estimate, compact
 from detector.counting.surge import Rules, Verdict, assess, decide
-from detector.tally.baseline import Baseline, EyeCounts, Tally, baseline, eye_counts
+from detector.tally.baseline import Baseline, EyeCounts, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
-from detector.tally.sightings import Footprints, Sighting, View, find_sightings, find_views
+from detector.tally.estimates import SceneNormals, Tally
+from detector.tally.footprints import Footprints
+from detector.tally.sightings import Sighting, View, find_sightings, find_views, is_any
 from detector.tally.strings import GROUP, Trains
 from detector.tally.totals import Key, interval_columns, sum_counts
 from detector.tally.verdicts import NOT_CALIBRATED, verdict_sentence
@@ -75,6 +77,14 @@ class Counted:
     detections: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A row of the counts table that lacks its verdict, and what the verdict follows from."""
+
+    row: dict[str, Any]
+    verdict: Verdict
+
+
 def count_run(
     detections: pd.DataFrame,
     scenes: pd.DataFrame,
@@ -105,40 +115,68 @@ def count_run(
     eye = eye_counts(history, config.eye_cv)
     rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
     trains = Trains.of(detections, classes.families["rail_vehicle"], classes.groups[GROUP])
-    footprints = Footprints()
-    rows: list[dict[str, object]] = []
-    whole: dict[Key, Estimate] = {}
     counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
-    for group, members in classes.groups.items():
-        on_rail = set(members) <= set(classes.families["rail_vehicle"])
-        tally = Tally(
-            group, members, counters[group], config.draws, config.seed, config.repeat_rho, on_rail, footprints
-        )
-        found: list[dict[str, Any]] = []
-        verdicts: list[Verdict] = []
-        for facility_id in sorted(sightings):
-            seen = sightings[facility_id]
-            for i, sighting in enumerate(seen):
-                past = baseline(sighting, seen[:i], eye.get(facility_id, EyeCounts()), tally)
-                verdicts.append(_verdict(tally.whole(sighting), past))
+    tallies = _tallies(counters, config, classes)
+    judged: dict[str, list[_Judged]] = {group: [] for group in classes.groups}
+    whole: dict[Key, Estimate] = {}
+    for facility_id in sorted(sightings):
+        trains.look_at(views[facility_id])
+        for tally in tallies:
+            tally.look_at(sightings[facility_id])
+        for i, sighting in enumerate(sightings[facility_id]):
+            check = trains.check(sighting.views[0])
+            for tally in tallies:
+                past = baseline(sighting, sightings[facility_id][:i], eye.get(facility_id, EyeCounts()), tally)
                 row = _row(sighting, past, tally, config)
-                if sighting.is_full:
-                    whole[facility_id, sighting.date, group] = tally.whole(sighting).compact()
-                found.append(trains.check(sighting.views[0]).onto(row) if group == GROUP else row)
-        in_order = sorted(range(len(found)), key=lambda i: (found[i]["date"], found[i]["facility_id"]))
-        found, verdicts = [found[i] for i in in_order], [verdicts[i] for i in in_order]
-        # One family of tests per group: each group is a question of its own.
-        for row, verdict, word in zip(found, verdicts, decide(verdicts, rules), strict=True):
-            judged = _verdict_columns(verdict, word, rules)
-            rows.append({**row, **judged, **({} if tally.counter.is_measured else _NO_JUDGEMENT)})
-    counts = pd.DataFrame([{**row, "verdict": verdict_sentence(row, rules)} for row in rows], columns=list(COLUMNS))
+                row = check.onto(row) if tally.group == GROUP else row
+                judged[tally.group].append(_Judged(row, _verdict(tally.whole(sighting), past)))
+        full = [(sighting, tally) for sighting in sightings[facility_id] if sighting.is_full for tally in tallies]
+        kept = compact([tally.whole(sighting) for sighting, tally in full])
+        for (sighting, tally), seen in zip(full, kept, strict=True):
+            whole[facility_id, sighting.date, tally.group] = seen
+    # One family of tests per group: each group is a question of its own.
+    rows = [
+        row for tally in tallies for row in _decided(judged[tally.group], rules, is_measured=tally.counter.is_measured)
+    ]
+    counts = pd.DataFrame(rows, columns=list(COLUMNS))
+    del rows, judged
     counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
     probability = _p_true(len(detections), views, classes, counters)
     flags = trains.flags(detections, (view for seen in views.values() for view in seen))
     return Counted(counts, sum_counts(whole, counts, classes), detections.assign(p_true=probability, flags=flags))
 
 
-def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, object]:
+def _tallies(counters: Mapping[str, Counter], config: CountConfig, classes: ClassTable) -> list[Tally]:
+    """What makes the estimates of each group."""
+    footprints, scenes, rail = Footprints(), SceneNormals(), set(classes.families["rail_vehicle"])
+    return [
+        Tally(
+            group,
+            classes.groups[group],
+            counter,
+            config.draws,
+            config.seed,
+            config.repeat_rho,
+            set(classes.groups[group]) <= rail,
+            footprints,
+            scenes,
+        )
+        for group, counter in counters.items()
+    ]
+
+
+def _decided(judged: list[_Judged], rules: Rules, *, is_measured: bool) -> list[dict[str, Any]]:
+    """The rows of one group, in order of date, completed with the columns of their verdicts, decided together."""
+    in_order = sorted(judged, key=lambda one: (one.row["date"], one.row["facility_id"]))
+    words = decide([one.verdict for one in in_order], rules)
+    for one, word in zip(in_order, words, strict=True):
+        one.row.update(_verdict_columns(one.verdict, word, rules))
+        one.row.update({} if is_measured else _NO_JUDGEMENT)
+        one.row["verdict"] = verdict_sentence(one.row, rules)
+    return [one.row for one in in_order]
+
+
+def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, Any]:
     """The count's columns of one group at one sighting."""
     seen = tally.whole(sighting)
     flags = [*sighting.flags, *past.flags, *tally.counter.flags]
@@ -247,10 +285,10 @@ def _p_true(
     for seen in views.values():
         for view in seen:
             for group, members in owned.items():
-                chosen = np.isin(view.class_name, members)
+                chosen = is_any(view.class_name, members)
                 if chosen.any():
                     # The whole group's sample, since its density is what the model was fitted on.
                     sample = view.sample(classes.groups[group], counters[group].kin_classes)
-                    used = np.isin(view.class_name, [*classes.groups[group], *counters[group].kin_classes])
+                    used = is_any(view.class_name, (*classes.groups[group], *counters[group].kin_classes))
                     out[view.row[chosen]] = counters[group].model.p_true(sample)[chosen[used]]
     return out

@@ -1,8 +1,9 @@
 """What each date shows of each facility: detections, visible part and metadata of its best scenes."""
 
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from detector.tracks import Tracks
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
 _SAME_BOX = 0.5  # of the smaller one's area: as where tiles are merged
-_SLIVER_DEG = 1e-7  # about a centimetre: by how much outlines of one facility may differ
 _METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
 
 
@@ -78,7 +78,7 @@ class View:
 
     def sample(self, classes: Collection[str], kin_classes: Collection[str] = ()) -> Sample:
         """The detections of these classes and of those they are confused with, as counting takes them."""
-        is_own, is_kin = (np.isin(self.class_name, sorted(names)) for names in (classes, kin_classes))
+        is_own, is_kin = is_any(self.class_name, classes), is_any(self.class_name, kin_classes)
         used = is_own | is_kin
         metadata = np.r_[self.scene_metadata, density(self.score[is_own], self.area_ha)]
         return Sample(self.score[used], metadata, is_kin[used])
@@ -91,7 +91,7 @@ class View:
 
     def n_detected(self, classes: Collection[str]) -> int:
         """Detections of these classes at or above the operating threshold."""
-        return int((np.isin(self.class_name, sorted(classes)) & self.detected).sum())
+        return int((is_any(self.class_name, classes) & self.detected).sum())
 
     def part_in(self, region: BaseGeometry) -> Part:
         """What the view shows of a region."""
@@ -103,12 +103,6 @@ class View:
             min(1.0, float(common / wanted)) if wanted > 0 else 0.0,
             min(1.0, float(common / whole)) if whole > 0 else 0.0,
         )
-
-    def all_of(self, region: BaseGeometry) -> Part:
-        """The same for a region that the view shows whole, at less cost."""
-        shapely.prepare(region)
-        kept = float(shapely.area(region) / shapely.area(self.visible))
-        return Part(np.asarray(shapely.contains_xy(region, self.lonlat), dtype=bool), 1.0, min(1.0, kept))
 
     def within(self, region: BaseGeometry) -> "View":
         """The view cut to a region."""
@@ -190,27 +184,12 @@ class Sighting:
         return replace(self, views=tuple(view.within(region) for view in self.views))
 
 
-@dataclass
-class Footprints:
-    """What earlier dates show of later ones' footprints: looked at once, whatever the group."""
-
-    _parts: dict[tuple[str, date, date], tuple[Part, ...]] = field(default_factory=dict)
-    _grown: dict[tuple[str, date], tuple[BaseGeometry, ...]] = field(default_factory=dict)
-
-    def parts(self, earlier: Sighting, today: Sighting) -> tuple[Part, ...]:
-        """What each view of the earlier date shows of today's visible part."""
-        key = (today.facility_id, today.date, earlier.date)
-        if key not in self._parts:
-            mine = key[0], key[2]
-            if mine not in self._grown:
-                self._grown[mine] = tuple(shapely.buffer(view.visible, _SLIVER_DEG) for view in earlier.views)
-                shapely.prepare(list(self._grown[mine]))
-            region = today.visible
-            self._parts[key] = tuple(
-                view.all_of(region) if shapely.covers(grown, region) else view.part_in(region)
-                for view, grown in zip(earlier.views, self._grown[mine], strict=True)
-            )
-        return self._parts[key]
+def is_any(class_name: npt.NDArray[np.str_], names: Collection[str]) -> Bools:
+    """(D,) which are of these few classes; sooner than `numpy.isin`."""
+    found = np.zeros(class_name.shape, dtype=bool)
+    for name in names:
+        found |= class_name == name
+    return found
 
 
 def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Collection[str]) -> dict[str, list[View]]:
@@ -229,10 +208,8 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
             f"scenes.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
             "Run the same `railcars detect` (or `railcars run`) command again.",
         )
-    keys = zip(detections["scene_id"].astype(str), detections["facility_id"].astype(str), strict=True)
-    places: dict[tuple[str, str], list[int]] = {}
-    for position, key in enumerate(keys):
-        places.setdefault(key, []).append(position)
+    keys = [detections[name].astype(str).to_numpy(dtype=object) for name in ("scene_id", "facility_id")]
+    places = detections.groupby(keys).indices
     outlines = _outlines(detections)
     lonlat = _centres(outlines)
     score = detections["score"].to_numpy(dtype=np.float64)
@@ -245,7 +222,7 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
         facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
         if not observed > 0:
             continue
-        row = np.array(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
+        row = np.asarray(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
         rail, visible, area_ha = row[is_rail[row]], record.get("geometry"), visible_ha(record)
         found = object_values(score[rail], sides_m[rail], detected[rail], area_ha)
         views.setdefault(facility_id, []).append(
@@ -289,9 +266,15 @@ def visible_ha(record: Mapping[Hashable, Any]) -> float:
     """Visible area of a row of the scenes table in hectares; without georeference that share of the image."""
     visible = record.get("geometry")
     if isinstance(visible, BaseGeometry) and not visible.is_empty:
-        return abs(float(GEOD.geometry_area_perimeter(visible)[0])) / 1e4
+        return _geodesic_ha(shapely.to_wkb(visible))
     pixels = float(record["width"]) * float(record["height"]) * float(record["observed_fraction"])
     return pixels * float(record["gsd_m"]) ** 2 / 1e4
+
+
+@lru_cache(maxsize=1024)
+def _geodesic_ha(outline: bytes) -> float:
+    """Area of a geometry in WKB: most dates of a facility show the same part of it, all."""
+    return abs(float(GEOD.geometry_area_perimeter(shapely.from_wkb(outline))[0])) / 1e4
 
 
 def find_sightings(

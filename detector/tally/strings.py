@@ -13,7 +13,7 @@ from detector.counting.samples import Bools, Floats
 from detector.counting.strings import Strings, find_strings
 from detector.geometry import xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
-from detector.tally.sightings import View
+from detector.tally.sightings import View, is_any
 
 GROUP = "railcar"
 """The group that strings are a second estimate of; locomotives are cars of strings, but not of this count."""
@@ -55,7 +55,7 @@ class Trains:
 
     Attributes:
         corners: (N, 4, 2) of all detections, in longitude and latitude; NaN without georeference.
-        corners_px: (N, 4, 2) in pixels of their scenes.
+        corners_px: (N, 4, 2) in pixels of their scenes, where some have no georeference.
         rail: classes of rail vehicles.
         cars: those of them that are railcars.
     """
@@ -64,30 +64,57 @@ class Trains:
     corners_px: Floats
     rail: tuple[str, ...]
     cars: tuple[str, ...]
-    _known: dict[bytes, tuple[Strings, Index]] = field(default_factory=dict)
+    _marks: dict[str, Bools]
+    _checks: dict[bytes, CrossCheck] = field(default_factory=dict)
 
     @classmethod
     def of(cls, detections: pd.DataFrame, rail: Collection[str], cars: Collection[str]) -> "Trains":
         """The strings of a run's detections."""
         corners = np.full((len(detections), 4, 2), np.nan)
-        corners_px = corners.copy()
         geometry = np.asarray(detections["geometry"], dtype=object)
         known = ~np.asarray(shapely.is_missing(geometry), dtype=bool)
         corners[known] = shapely.get_coordinates(geometry[known]).reshape(-1, 5, 2)[:, :4]
+        corners_px = corners
         if not known.all() and "corners_px" in detections:
-            corners_px[:] = np.array(detections["corners_px"].tolist(), dtype=np.float64).reshape(-1, 4, 2)
-        return cls(corners, corners_px, tuple(sorted(rail)), tuple(sorted(cars)))
+            corners_px = np.array(detections["corners_px"].tolist(), dtype=np.float64).reshape(-1, 4, 2)
+        marks = {name: np.zeros(len(detections), dtype=bool) for name in (GAP, DOUBLE, FILLER)}
+        return cls(corners, corners_px, tuple(sorted(rail)), tuple(sorted(cars)), marks)
 
-    def strings(self, view: View) -> tuple[Strings, Index]:
-        """The strings of a view, and which of its detections (R,) are the boxes they were sought among."""
-        key = view.row.tobytes()
-        if key not in self._known:
-            rail = np.flatnonzero(np.isin(view.class_name, self.rail))
-            corners_m = self._corners_m(view, rail)
-            is_placed = np.isfinite(corners_m).all(axis=(1, 2))
-            rail, xywhr = rail[is_placed], xywhr_from_corners(corners_m[is_placed])
-            self._known[key] = find_strings(xywhr, view.score[rail], view.detected[rail]), rail
-        return self._known[key]
+    def look_at(self, views: Iterable[View]) -> None:
+        """Find the strings of several views together, which is sooner than one by one."""
+        new = [view for view in views if view.row.tobytes() not in self._checks]
+        if not new:
+            return
+        rail = [np.flatnonzero(is_any(view.class_name, self.rail)) for view in new]
+        pairs = list(zip(new, rail, strict=True))
+        plane = np.repeat(np.arange(len(new)), [len(at) for at in rail])
+        corners_m = np.concatenate([self._corners_m(view, at) for view, at in pairs])
+        row = np.concatenate([view.row[at] for view, at in pairs])
+        score = np.concatenate([view.score[at] for view, at in pairs])
+        detected = np.concatenate([view.detected[at] for view, at in pairs])
+        is_car = np.concatenate([is_any(view.class_name[at], self.cars) for view, at in pairs])
+        placed = np.isfinite(corners_m).all(axis=(1, 2))
+        plane, row, is_car = plane[placed], row[placed], is_car[placed]
+        found = find_strings(xywhr_from_corners(corners_m[placed]), score[placed], detected[placed], plane)
+        self._marks[GAP][row] = found.gap_after | found.gap_before
+        self._marks[DOUBLE][row] = found.is_double
+        self._marks[FILLER][row] = found.is_filler
+        checks = _checks(found, plane, len(new), is_car, detected[placed])
+        self._checks.update(zip((view.row.tobytes() for view in new), checks, strict=True))
+
+    def check(self, view: View) -> CrossCheck:
+        """What the strings of a view say."""
+        self.look_at([view])
+        return self._checks[view.row.tobytes()]
+
+    def flags(self, detections: pd.DataFrame, views: Iterable[View]) -> list[str]:
+        """(N,) flags of all detections: their own, with `string_gap`, `double` and `fills_gap` set anew."""
+        self.look_at(views)
+        flags = detections["flags"].tolist() if "flags" in detections else [""] * len(detections)
+        for i in np.flatnonzero(np.any([*self._marks.values(), np.array(flags, dtype=bool)], axis=0)).tolist():
+            kept = [name for name in flags[i].split(";") if name and name not in self._marks]
+            flags[i] = ";".join([*kept, *(name for name, marked in self._marks.items() if marked[i])])
+        return flags
 
     def _corners_m(self, view: View, at: Index) -> Floats:
         """(R, 4, 2) corners of these detections of a view in metres; NaN where they have no place."""
@@ -96,34 +123,29 @@ class Trains:
             return np.asarray(self.corners_px[view.row[at]] * view.scene_metadata[0])
         return _local_m(corners)
 
-    def check(self, view: View) -> CrossCheck:
-        """What the strings of a view say."""
-        found, rail = self.strings(view)
-        is_railcar = np.isin(view.class_name[rail], self.cars)
-        alone = view.detected[rail] & is_railcar & ~found.is_car & ~found.is_double
-        count = found.room.sum() - (found.is_car & ~is_railcar).sum() + alone.sum()
-        return CrossCheck(
-            train_count=float(count) if len(found.n_cars) else float("nan"),
-            n_gaps=int(found.gap_after.sum()),
-            n_doubles=int((found.is_double & is_railcar).sum()),
-        )
 
-    def flags(self, detections: pd.DataFrame, views: Iterable[View]) -> list[str]:
-        """(N,) flags of all detections: their own, with `string_gap`, `double` and `fills_gap` set anew."""
-        before = detections["flags"].tolist() if "flags" in detections else [""] * len(detections)
-        marks = {name: np.zeros(len(before), dtype=bool) for name in (GAP, DOUBLE, FILLER)}
-        for view in views:
-            found, rail = self.strings(view)
-            row = view.row[rail]
-            marks[GAP][row] = found.gap_after | found.gap_before
-            marks[DOUBLE][row] = found.is_double
-            marks[FILLER][row] = found.is_filler
-        return [_with(text, marks, i) for i, text in enumerate(before)]
+def _checks(found: Strings, plane: Index, n_views: int, is_railcar: Bools, detected: Bools) -> list[CrossCheck]:
+    """What the strings of each view say.
 
+    Args:
+        found: in the rail vehicles of all views.
+        plane: (R,) number of the view of each.
+        n_views: number of views.
+        is_railcar: (R,) whether it is called one.
+        detected: (R,) at or above the operating threshold.
+    """
 
-def _with(text: str, marks: dict[str, Bools], at: int) -> str:
-    kept = [name for name in text.split(";") if name and name not in marks]
-    return ";".join([*kept, *(name for name, on in marks.items() if on[at])])
+    def number(chosen: Bools) -> Index:
+        return np.bincount(plane[chosen], minlength=n_views)
+
+    of_string = np.zeros(len(found.n_cars), dtype=np.intp)
+    of_string[found.string[found.is_car]] = plane[found.is_car]
+    room = np.bincount(of_string, weights=found.room, minlength=n_views).astype(np.float64)
+    alone = number(detected & is_railcar & ~found.is_car & ~found.is_double)
+    train_count = room - number(found.is_car & ~is_railcar) + alone
+    train_count[np.bincount(of_string, minlength=n_views) == 0] = np.nan
+    n_gaps, n_doubles = number(found.gap_after), number(found.is_double & is_railcar)
+    return [CrossCheck(*each) for each in zip(train_count.tolist(), n_gaps.tolist(), n_doubles.tolist(), strict=True)]
 
 
 def _local_m(lonlat: Floats) -> Floats:

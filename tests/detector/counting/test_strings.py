@@ -203,3 +203,26 @@ def test_wrong_input_is_named() -> None:
         find_strings(train([14.0, 14.0]), [0.5], [True, True])
     with pytest.raises(ValueError, match="finite"):
         find_strings(train([14.0]), [np.nan], [True])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.integers(0, 5))
+def test_planes_do_not_see_each_other(seeds: list[int], empty: int) -> None:
+    yards = [mess(seed) for seed in seeds]
+    plane = np.concatenate([np.full(len(boxes), i + empty) for i, (boxes, _, _) in enumerate(yards)])
+    strong = [~np.isin(np.arange(len(boxes)), faint) for boxes, _, faint in yards]
+    together = find_strings(
+        np.concatenate([boxes for boxes, _, _ in yards]),
+        np.concatenate([score for _, score, _ in yards]),
+        np.concatenate(strong),
+        plane,
+    )
+    before = 0
+    for i, ((boxes, score, _), detected) in enumerate(zip(yards, strong, strict=True)):
+        alone, mine = find_strings(boxes, score, detected), plane == i + empty
+        assert np.array_equal(together.string[mine], np.where(alone.is_car, alone.string + before, NONE))
+        for name in ("position", "gap_after", "gap_before", "is_double", "is_filler"):
+            assert np.array_equal(getattr(together, name)[mine], getattr(alone, name))
+        for name in ("n_cars", "length_m", "pitch_m", "room"):
+            assert np.allclose(getattr(together, name)[before : before + len(alone.room)], getattr(alone, name))
+        before += len(alone.room)

@@ -6,13 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom
 
-from detector.counting.background import (
-    Counts,
-    fit_background,
-    nb_log_pmf,
-    nb_upper_tail,
-    seasonal_offsets,
-)
+from detector.counting.background import Counts, fit_background, seasonal_offsets
 from detector.counting.surge import SURGE, TOO_FEW, USUAL, Rules, Verdict, assess, decide, p_record
 
 RULES = Rules()
@@ -40,13 +34,6 @@ def ordinary_history(n: int, seed: int = 0) -> np.ndarray:
 
 def judge(today: float, history: list[float] | np.ndarray) -> str:
     return decide([assess(counts([today]), counts(history))], RULES)[0]
-
-
-def test_negative_binomial_agrees_with_scipy() -> None:
-    number, rate, psi = np.arange(40.0), 9.0, 0.4
-    oracle = nbinom(1 / psi, 1 / (1 + psi * rate))
-    assert np.allclose(nb_log_pmf(number, np.array(rate), psi), oracle.logpmf(number))
-    assert np.allclose(nb_upper_tail(number, np.array(rate), psi), oracle.sf(number - 1))
 
 
 def test_background_finds_rate_and_dispersion() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.counting.inflation import LEVELS
-from detector.counting.interval import Calibration, Estimate, calibrate, estimate, from_draws
+from detector.counting.interval import Calibration, Estimate, calibrate, compact, estimate, from_draws
 from detector.counting.posterior import Joint
 from detector.counting.samples import Floats, Sample
 from detector.counting.total import total
@@ -166,3 +166,13 @@ def test_one_more_detection_never_lowers_a_sum(calibration: Calibration, extra: 
     one = estimate(calibration.model, calibration.inflation(), Sample(scores), 500, np.random.default_rng(0))
     more = from_draws(one.draws + (np.random.default_rng(1).random(500) < extra), one.inflation)
     assert total([one, more]).count >= total([one, one]).count
+
+
+@pytest.mark.parametrize("mean", [5.0, 50_000.0])
+def test_compact_estimates_have_the_same_sum(mean: float) -> None:
+    rng = np.random.default_rng(3)
+    estimates = [from_draws(rng.poisson(mean, 300).astype(np.float64), PLAIN) for _ in range(3)]
+    small = compact(estimates)
+    assert all(np.array_equal(one.draws, other.draws) for one, other in zip(small, estimates, strict=True))
+    assert total(small).high == total(estimates).high
+    assert compact([]) == []

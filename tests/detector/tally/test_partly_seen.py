@@ -13,9 +13,10 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.config import class_table, count_config
 from detector.counting.samples import Floats
-from detector.tally.baseline import EyeCounts, Tally, baseline
+from detector.tally.baseline import EyeCounts, baseline
 from detector.tally.calibration_file import CalibrationFile
 from detector.tally.counts import count_run
+from detector.tally.estimates import Tally
 from detector.tally.sightings import find_sightings, find_views
 from detector.tracks import Tracks
 from tests.simulated_run import HEIGHT_DEG, LAT, LON, WIDTH_DEG, Tables, inside, join, outline, yard_run

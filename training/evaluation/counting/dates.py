@@ -8,7 +8,7 @@ import numpy as np
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Estimate
 from detector.counting.samples import Bools, Floats
-from detector.tally.baseline import Tally
+from detector.tally.estimates import Tally
 from detector.tally.sightings import FULLY_SEEN, Sighting
 from training.evaluation.matching import of_group
 from training.evaluation.truth import Place

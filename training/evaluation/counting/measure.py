@@ -12,8 +12,8 @@ from detector.config import ClassTable, CountConfig
 from detector.counting.samples import Labelled
 from detector.counting.surge import Rules
 from detector.errors import UsageError
-from detector.tally.baseline import Tally
 from detector.tally.calibration_file import CalibrationFile
+from detector.tally.estimates import Tally
 from detector.tally.sightings import find_sightings, find_views
 from training.evaluation.counting.acceptance import acceptance
 from training.evaluation.counting.dates import Dates, Forecast, find_dates

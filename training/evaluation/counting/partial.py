@@ -12,8 +12,9 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.config import CountConfig
 from detector.counting.samples import Floats
-from detector.tally.baseline import EyeCounts, Tally, baseline
+from detector.tally.baseline import EyeCounts, baseline
 from detector.tally.counts import partly_seen
+from detector.tally.estimates import Tally
 from detector.tally.sightings import Sighting
 from training.evaluation.counting.scores import share_of
 from training.evaluation.matching import of_group

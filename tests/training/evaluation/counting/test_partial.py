@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.config import class_table, count_config
-from detector.tally.baseline import Tally
 from detector.tally.calibration_file import uncalibrated
+from detector.tally.estimates import Tally
 from detector.tally.sightings import Sighting, find_sightings, find_views
 from tests.simulated_run import yard_run
 from tests.simulation import World

@@ -1,0 +1,106 @@
+"""Negative binomial counts, NB(mean rate, variance rate + psi rate^2): one by one, and for a whole grid at once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import betainc, gammaln
+
+from detector.counting.samples import Floats
+
+LITTLE = 1e-5
+"""Tails from this on are right when they are found as 1 minus a sum: to 1e-9 of themselves."""
+_BLOCK = 16
+
+
+def nb_log_pmf(count: Floats, rate: Floats, psi: Floats | float) -> Floats:
+    """Log of P(Y = count), broadcast over all arguments."""
+    shape = 1 / np.asarray(psi, dtype=np.float64)
+    log_choose = np.asarray(gammaln(count + shape) - gammaln(shape) - gammaln(count + 1), dtype=np.float64)
+    total = shape + rate
+    out = log_choose + shape * np.log(shape / total) + count * np.log(rate / total)
+    return np.asarray(out, dtype=np.float64)
+
+
+def nb_upper_tail(count: Floats | float, rate: Floats, psi: Floats | float) -> Floats:
+    """P(Y >= count), broadcast over all arguments; 1 at count 0."""
+    share = rate * psi / (1 + rate * psi)
+    tail = betainc(np.maximum(count, 1e-9), 1 / np.asarray(psi), share)
+    return np.asarray(np.where(np.asarray(count) <= 0, 1.0, tail), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The negative binomials of all pairs of R rates and P dispersions, by sums instead of special functions.
+
+    P(Y = n) = choose(n) none q^n, with choose(n) = Gamma(n + 1 / psi) / (Gamma(1 / psi) n!) of the dispersion alone,
+    q = rate psi / (1 + rate psi) and none = P(Y = 0). Sums over n, weighted or not, are therefore products of matrices:
+    one of the first 16 powers of q, one of every 16th.
+
+    Attributes:
+        rate: (R,) above 0.
+        psi: (P,) above 0.
+    """
+
+    rate: Floats
+    psi: Floats
+
+    @cached_property
+    def log_excess(self) -> Floats:
+        """(P, R) log(1 + rate psi), of the variance over the mean."""
+        return np.asarray(np.log(1 + self.psi[:, None] * self.rate), dtype=np.float64)
+
+    @cached_property
+    def _none(self) -> Floats:
+        """(P, R) P(Y = 0)."""
+        return np.asarray(np.exp(self.log_excess / -self.psi[:, None]), dtype=np.float64)
+
+    @cached_property
+    def _powers(self) -> Floats:
+        """(P, 17, R) the powers of q from 0 on."""
+        spread = self.psi[:, None] * self.rate
+        powers = np.empty((self.psi.size, _BLOCK + 1, self.rate.size))
+        powers[:, 0], powers[:, 1] = 1.0, spread / (1 + spread)
+        for k in range(2, _BLOCK + 1):
+            np.multiply(powers[:, k - 1], powers[:, 1], out=powers[:, k])
+        return powers
+
+    def in_season(self, log_factor: float) -> "Grid":
+        """The grid with its rates times a seasonal factor."""
+        return Grid(self.rate * np.exp(log_factor), self.psi) if log_factor else self
+
+    def mixture(self, weight: Floats, n_max: int) -> Floats:
+        """(n_max + 1,) sum over all pairs of weight P(Y = n), for n = 0..n_max.
+
+        Args:
+            weight: (P, R).
+            n_max: highest number.
+        """
+        n_blocks = n_max // _BLOCK + 1
+        starts = np.empty((self.psi.size, n_blocks, self.rate.size))
+        np.multiply(weight, self._none, out=starts[:, 0])
+        for block in range(1, n_blocks):
+            np.multiply(starts[:, block - 1], self._powers[:, -1], out=starts[:, block])
+        sums = (starts @ self._powers[:, :-1].transpose(0, 2, 1)).reshape(self.psi.size, -1)[:, : n_max + 1]
+        return np.asarray((sums * self._choose(n_max + 1)).sum(axis=0), dtype=np.float64)
+
+    def upper_tails(self, counts: Floats) -> Floats:
+        """(c, P, R) P(Y >= count) of several whole counts; below `LITTLE` only that they are so is right.
+
+        Law: from `LITTLE` on, those of `nb_upper_tail`.
+        """
+        highest = int(counts.max(initial=0))
+        choose = self._choose(highest)[:, None] * (np.arange(highest) < counts[:, None])
+        start, below = self._none[:, None], np.zeros((self.psi.size, counts.size, self.rate.size))
+        for first in range(0, highest, _BLOCK):
+            part = choose[:, :, first : first + _BLOCK]
+            below += start * (part @ self._powers[:, : part.shape[2]])
+            start = start * self._powers[:, -1:]
+        return np.asarray(np.maximum(1 - below, 0.0).transpose(1, 0, 2), dtype=np.float64)
+
+    def _choose(self, n: int) -> Floats:
+        """(P, n) choose(0), ..., choose(n - 1)."""
+        k = np.arange(1.0, n)
+        ratios = np.ones((self.psi.size, n))
+        ratios[:, 1:] = (k - 1 + 1 / self.psi[:, None]) / k
+        return np.asarray(np.cumprod(ratios, axis=1), dtype=np.float64)

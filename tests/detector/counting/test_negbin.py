@@ -1,0 +1,63 @@
+"""Sums over a grid of negative binomials are what its members give one by one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import nbinom
+
+from detector.counting.background import Counts, fit_background
+from detector.counting.negbin import LITTLE, Grid, nb_log_pmf, nb_upper_tail
+from detector.counting.samples import Floats
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def some_grid(rng: np.random.Generator) -> Grid:
+    return Grid(np.exp(rng.uniform(-2, 5, 8)), np.exp(rng.uniform(-3.7, 1.6, 5)))
+
+
+def test_negative_binomial_agrees_with_scipy() -> None:
+    number, rate, psi = np.arange(40.0), 9.0, 0.4
+    oracle = nbinom(1 / psi, 1 / (1 + psi * rate))
+    assert np.allclose(nb_log_pmf(number, np.array(rate), psi), oracle.logpmf(number))
+    assert np.allclose(nb_upper_tail(number, np.array(rate), psi), oracle.sf(number - 1))
+
+
+@settings(deadline=None)
+@given(SEEDS, st.lists(st.integers(0, 200), min_size=1, max_size=6, unique=True))
+def test_tails_by_summing_are_the_tails(seed: int, counts: list[int]) -> None:
+    grid, wanted = some_grid(np.random.default_rng(seed)), np.array(counts, float)
+    exact = nb_upper_tail(wanted[:, None, None], grid.rate, grid.psi[:, None])
+    found = grid.upper_tails(wanted)
+    told = exact >= LITTLE
+    assert np.allclose(found[told], exact[told], rtol=1e-8, atol=0)
+    assert (found[~told] < 1.001 * LITTLE).all()
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(0, 300))
+def test_a_mixture_is_the_weighted_sum_of_its_members(seed: int, n_max: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = some_grid(rng)
+    weight = rng.random((5, 8)) * (rng.random((5, 8)) < 0.7)
+    each = np.exp(nb_log_pmf(np.arange(n_max + 1.0)[:, None, None], grid.rate, grid.psi[:, None]))
+    assert np.allclose(grid.mixture(weight, n_max), (weight * each).sum(axis=(1, 2)), rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize("season", [False, True])
+@pytest.mark.parametrize("bounds", [(3, 7), (40, 2), (900,), (5000, 1)])
+def test_pairs_left_as_bounds_weigh_nothing(bounds: tuple[int, ...], season: bool) -> None:
+    rng = np.random.default_rng(len(bounds))
+    value = np.r_[rng.poisson(8.0, 12), bounds].astype(float)
+    censored = np.arange(value.size) >= 12
+    shift = rng.normal(0, 0.5, value.size) if season else np.zeros(value.size)
+    found = fit_background(Counts(value, value, value, censored), shift)
+    rate, log_psi = found.grid.rate[:, None, None] * np.exp(shift), np.log(found.grid.psi)
+    log_weight: Floats = np.tile(-0.5 * ((log_psi - np.log(0.35)) / 0.9) ** 2, (found.grid.rate.size, 1))
+    psi = found.grid.psi[:, None]
+    log_weight += nb_log_pmf(value[~censored], rate[:, :, ~censored], psi).sum(axis=2)
+    tails = nb_upper_tail(value[censored], rate[:, :, censored], psi)
+    log_weight += np.log(np.maximum(tails, 1e-300)).sum(axis=2)
+    weight = np.exp(log_weight - log_weight.max())
+    assert np.abs(found.weight - (weight / weight.sum()).T).max() < 1e-9
