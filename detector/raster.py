@@ -87,13 +87,12 @@ class SceneReader:
         """
         h, w = valid.shape
         xs, ys = self._span(x0, w, self.grid.scale_x), self._span(y0, h, self.grid.scale_y)
-        resampled = xs.resampled or ys.resampled
-        in_place = (len(self.scene.bands), ys.count, xs.count) == image.shape and not resampled
+        in_place = (len(self.scene.bands), ys.count, xs.count) == image.shape and not self.grid.resampled
         out = image if in_place and self.scene.dtype == "uint8" else None
         values, seen = self._files.read(xs.first, ys.first, xs.count, ys.count, out)
         seen = self.stretch.settle(values, seen)
         levels = self.stretch.grey(values, out)
-        if resampled:
+        if self.grid.resampled:
             if not seen.all():
                 np.copyto(levels, PAD, where=~seen)
             image[...] = _resized(levels, xs, ys)
@@ -175,10 +174,6 @@ class _Span:
     origin: int
     length: int
     scale: float
-
-    @property
-    def resampled(self) -> bool:
-        return self.scale != 1.0
 
     @property
     def inner(self) -> slice:

@@ -90,7 +90,8 @@ class _Strip:
         end = tile.window_px[0] + tile.window_px[2] - self.x0
         if end <= self.filled:
             return
-        end = max(end, min(self._stops(end + (READ_TILES - 1) * tile.window_px[2], above)))
+        if not reader.grid.resampled:  # whose rounding may depend on the window: there, the tile's own
+            end = max(end, min(self._stops(end + (READ_TILES - 1) * tile.window_px[2], above)))
         known = 0 if above is None else self._take(above, end)
         place = np.s_[known:, self.filled : end]
         reader.read_into(self.planes[:, *place], self.valid[place], self.x0 + self.filled, self.y0 + known)

@@ -3,17 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import shapely
+from pyarrow.parquet import read_table
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
-from detector.detection.rows import CRS, empty_detections, empty_scenes, typed
+from detector.detection.rows import DETECTION_TYPES, SCENE_TYPES, typed
 from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
@@ -58,9 +60,8 @@ class Parts:
 
     def read(self, names: Sequence[str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
         """Detections and scenes of the parts named, in that order."""
-        detections = [gpd.read_parquet(self._detections(name)) for name in names]
-        scenes = [gpd.read_parquet(self._scenes(name)) for name in names]
-        return _stacked(detections, empty_detections()), _stacked(scenes, empty_scenes())
+        detections = _stacked([self._detections(name) for name in names], DETECTION_TYPES)
+        return detections, _stacked([self._scenes(name) for name in names], SCENE_TYPES)
 
     def scenes_besides(self, scene_ids: Sequence[str]) -> tuple[str, ...]:
         """Scenes with a finished part that are not among `scene_ids`, as their part names show them."""
@@ -136,9 +137,10 @@ def write_rejected(path: Path, rejected: Sequence[Rejection]) -> None:
     write_text(path, text.getvalue())
 
 
-def _stacked(tables: Sequence[gpd.GeoDataFrame], like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    filled = [table for table in tables if len(table)]
+def _stacked(paths: Sequence[Path], types: Mapping[str, str]) -> gpd.GeoDataFrame:
+    """The rows of many files; those without rows may not know the types of their columns."""
+    filled = [table for path in paths if len(table := read_table(path))]
     if not filled:
-        return like
-    plain = pd.concat([pd.DataFrame(table) for table in filled], ignore_index=True)
-    return typed(plain, like).set_crs(CRS, allow_override=True)
+        return typed(pd.DataFrame(columns=list(types)), types)
+    rows = pa.concat_tables(filled, promote_options="default").to_pandas()
+    return typed(rows.assign(geometry=shapely.from_wkb(rows["geometry"])), types)
