@@ -95,7 +95,8 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
     """
     flat = detections.assign(corners_px=[json.dumps([float(v) for v in c]) for c in detections["corners_px"]])
     latest = scenes["acquired"].max() if len(scenes) else pd.Timestamp(0, tz="UTC")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+    at_once = {"OGR_SQLITE_SYNCHRONOUS": "OFF"}  # the scratch file goes to the disk whole, when it is finished
+    pyogrio.set_gdal_config_options(at_once | {"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
     try:
         with replacing(path) as scratch:
             for name, table in (("visible_area", scenes), ("detections", flat)):
@@ -112,7 +113,7 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
                 )
             pyogrio.write_dataframe(style_rows(latest), scratch, layer=LAYER_STYLES, driver="GPKG", append=True)
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None, "OGR_SQLITE_SYNCHRONOUS": None})
 
 
 def write_facilities(path: Path, facilities: Sequence[Facility]) -> None:
