@@ -1,6 +1,7 @@
 """The settings of each command: pydantic models whose defaults are the YAML files in `configs/`."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -148,6 +149,7 @@ def load_settings(model: type[S], path: Path) -> S:
         ) from error
 
 
+@cache
 def class_table() -> ClassTable:
     """The shipped class table, `configs/classes.yaml`."""
     return load_settings(ClassTable, resource("configs", "classes.yaml"))

@@ -72,19 +72,37 @@ class SceneReader:
             one plane follows another, as in files and in the network. The validity, bool (h, w): the centre of the
             model pixel falls on a valid pixel of the scene.
         """
+        image, valid = np.empty((3, h, w), np.uint8), np.empty((h, w), np.bool_)
+        self.read_into(image, valid, x0, y0)
+        return np.moveaxis(image, 0, 2), valid
+
+    def read_into(self, image: NDArray[np.uint8], valid: NDArray[np.bool_], x0: int, y0: int) -> None:
+        """Read the window at (x0, y0) in model pixels into memory of the caller's; see `read`.
+
+        Args:
+            image: where the planes go (3, h, w).
+            valid: where the validity goes (h, w).
+            x0: left end of the window.
+            y0: upper end.
+        """
+        h, w = valid.shape
         xs, ys = self._span(x0, w, self.grid.scale_x), self._span(y0, h, self.grid.scale_y)
-        values, valid = self._files.read(xs.first, ys.first, xs.count, ys.count)
-        valid = self.stretch.settle(values, valid)
-        levels = self.stretch.grey(values)
-        if not valid.all():
-            levels[:, ~valid] = PAD
-        if xs.resampled or ys.resampled:
-            image, seen = _resized(levels, xs, ys), valid[np.ix_(ys.nearest, xs.nearest)]
-        else:
-            image, seen = levels[:, ys.inner, xs.inner], valid[ys.inner, xs.inner]
+        in_place = (len(self.scene.bands), ys.count, xs.count) == image.shape and not self.grid.resampled
+        out = image if in_place and self.scene.dtype == "uint8" else None
+        values, seen = self._files.read(xs.first, ys.first, xs.count, ys.count, out)
+        seen = self.stretch.settle(values, seen)
+        levels = self.stretch.grey(values, out)
+        if self.grid.resampled:
+            if not seen.all():
+                np.copyto(levels, PAD, where=~seen)
+            image[...] = _resized(levels, xs, ys)
+            seen = seen[np.ix_(ys.nearest, xs.nearest)]
+        elif out is None:
+            image[...] = levels[:, ys.inner, xs.inner]
+            seen = seen[ys.inner, xs.inner]
         if not seen.all():
-            image[:, ~seen] = PAD
-        return np.moveaxis(image if len(image) == 3 else np.repeat(image, 3, axis=0), 0, 2), seen
+            np.copyto(image, PAD, where=~seen)
+        valid[...] = seen
 
     def _span(self, start: int, length: int, scale: float) -> "_Span":
         solid = SOLID_PX if self.stretch.blank_zero else 0
@@ -156,10 +174,6 @@ class _Span:
     origin: int
     length: int
     scale: float
-
-    @property
-    def resampled(self) -> bool:
-        return self.scale != 1.0
 
     @property
     def inner(self) -> slice:

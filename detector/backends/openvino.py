@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,15 +89,15 @@ class OpenVinoBackend:
         callbacks: OpenVINO's queue of requests can wait for one while it holds the interpreter's lock, and then
         hangs for ever.
         """
-        idle = [self.request() for _ in range(self.requests + 1)]
-        busy: deque[tuple[InferRequest, tuple[K, ...]]] = deque()
+        idle = [_Slot.of(self.request()) for _ in range(self.requests + 1)]
+        busy: deque[tuple[_Slot, tuple[K, ...]]] = deque()
         try:
             for chunk in chunks(tiles, self.batch, self.spec.imgsz):
-                request = idle.pop()
-                for pixels, (_, image) in zip(request.get_tensor("images").data, chunk, strict=False):
+                slot = idle.pop()
+                for pixels, (_, image) in zip(slot.pixels, chunk, strict=False):
                     pixels[...] = np.moveaxis(image, 2, 0)
-                request.start_async()
-                busy.append((request, tuple(key for key, _ in chunk)))
+                slot.request.start_async()
+                busy.append((slot, tuple(key for key, _ in chunk)))
                 if not idle:
                     yield from self._decoded(*busy[0])
                     idle.append(busy.popleft()[0])
@@ -104,19 +105,36 @@ class OpenVinoBackend:
                 yield from self._decoded(*busy[0])
                 busy.popleft()
         finally:  # also when the caller stops early: no request may outlive its stream
-            for request, _ in busy:
-                request.wait()
+            for slot, _ in busy:
+                slot.request.wait()
 
     def request(self) -> "InferRequest":
         """A new request of the network; `requests` of them keep the device busy."""
         return self._compiled.create_infer_request()
 
-    def _decoded(self, request: "InferRequest", keys: tuple[K, ...]) -> Iterator[tuple[K, RawBoxes]]:
-        request.wait()
-        distances, classes, angle = (request.get_tensor(name).data for name in OUTPUTS)
-        for index, key in enumerate(keys):
-            tile = HeadMaps(distances[index], classes[index], angle[index])
-            yield key, decode(tile, (self.spec.imgsz, self.spec.imgsz), self.spec)
+    def _decoded(self, slot: "_Slot", keys: tuple[K, ...]) -> Iterator[tuple[K, RawBoxes]]:
+        slot.request.wait()
+        for key, *maps in zip(keys, *slot.maps, strict=False):
+            yield key, decode(HeadMaps(*maps), (self.spec.imgsz, self.spec.imgsz), self.spec)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A request with its tensors as arrays: shapes are fixed, so they stay where they are.
+
+    Attributes:
+        request: the request.
+        pixels: B x 3 x H x W, uint8.
+        maps: B x channels x A each, in the order of `OUTPUTS`.
+    """
+
+    request: "InferRequest"
+    pixels: NDArray[np.uint8]
+    maps: tuple[NDArray[np.floating], ...]
+
+    @classmethod
+    def of(cls, request: "InferRequest") -> Self:
+        return cls(request, request.get_tensor("images").data, tuple(request.get_tensor(n).data for n in OUTPUTS))
 
 
 def int8_network(weights: Weights) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
@@ -20,10 +21,42 @@ from detector.pixels.modelgrid import ModelGrid
 from detector.scenes import Scene
 from detector.weights import ModelSpec
 
-CRS = "EPSG:4326"
+CRS = pyproj.CRS("EPSG:4326")
 TIME = "datetime64[us, UTC]"
 EDGE_PX = 2.0
 """A box that comes this close to where the scene's data end, in scene pixels, may be cut there."""
+DETECTION_TYPES = {
+    "scene_id": "str",
+    "facility_id": "str",
+    "acquired": TIME,
+    "class": "str",
+    "score": "float64",
+    "p_true": "float64",
+    "length_m": "float64",
+    "width_m": "float64",
+    "heading_deg": "float64",
+    "corners_px": "object",
+    "geometry": "geometry",
+    "detected": "bool",
+    "flags": "str",
+}
+SCENE_TYPES = {
+    "scene_id": "str",
+    "facility_id": "str",
+    "acquired": TIME,
+    "acquired_source": "str",
+    "sensor": "str",
+    "gsd_m": "float64",
+    "width": "int64",
+    "height": "int64",
+    "observed_fraction": "float64",
+    "cloud_cover": "float64",
+    "cloud_mask": "str",
+    **{field.name: "float64" for field in fields(Look)},
+    "sun_elevation_deg": "float64",
+    "geometry": "geometry",
+}
+"""Columns of the tables, in their order."""
 PLAUSIBLE_M = {"rail_vehicle": ((6.0, 30.0), (2.0, 4.5)), "off_rail": ((2.5, 17.0), (1.8, 4.0))}
 """Length and width of real objects of a family, with what a detector's box is off by; see docs/method.md."""
 
@@ -122,13 +155,14 @@ def detection_rows(
                 "flags": [flags[index] for index in inside],
             }
         )
-    rows = pd.concat([empty_detections(), *(pd.DataFrame(part) for part in parts if part["facility_id"])])
+    filled = [pd.DataFrame(part) for part in parts if part["facility_id"]]
+    rows = pd.concat(filled) if filled else pd.DataFrame(empty_detections())
     rows = rows.assign(
         scene_id=scene.scene_id,
         acquired=pd.Timestamp(scene.acquired),
         p_true=np.nan,
     )
-    return typed(rows, empty_detections())
+    return typed(rows, DETECTION_TYPES)
 
 
 def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gpd.GeoDataFrame:
@@ -152,62 +186,24 @@ def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gp
         }
         for area, look in zip(areas, looks, strict=True)
     ]
-    return typed(pd.DataFrame(rows, columns=list(empty_scenes())), empty_scenes())
+    return typed(pd.DataFrame(rows, columns=list(SCENE_TYPES)), SCENE_TYPES)
 
 
 def empty_detections() -> gpd.GeoDataFrame:
     """The detections table without rows: its columns, their order and types."""
-    return _empty(
-        {
-            "scene_id": "str",
-            "facility_id": "str",
-            "acquired": TIME,
-            "class": "str",
-            "score": "float64",
-            "p_true": "float64",
-            "length_m": "float64",
-            "width_m": "float64",
-            "heading_deg": "float64",
-            "corners_px": "object",
-            "geometry": "geometry",
-            "detected": "bool",
-            "flags": "str",
-        }
-    )
+    return typed(pd.DataFrame(columns=list(DETECTION_TYPES)), DETECTION_TYPES)
 
 
 def empty_scenes() -> gpd.GeoDataFrame:
     """The scenes table without rows: its columns, their order and types."""
-    return _empty(
-        {
-            "scene_id": "str",
-            "facility_id": "str",
-            "acquired": TIME,
-            "acquired_source": "str",
-            "sensor": "str",
-            "gsd_m": "float64",
-            "width": "int64",
-            "height": "int64",
-            "observed_fraction": "float64",
-            "cloud_cover": "float64",
-            "cloud_mask": "str",
-            **{field.name: "float64" for field in fields(Look)},
-            "sun_elevation_deg": "float64",
-            "geometry": "geometry",
-        }
-    )
+    return typed(pd.DataFrame(columns=list(SCENE_TYPES)), SCENE_TYPES)
 
 
-def typed(rows: pd.DataFrame, like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """`rows` with the columns, order and types of `like`."""
-    types = {name: dtype for name, dtype in like.dtypes.items() if name != "geometry"}
-    plain = pd.DataFrame(rows)[list(like)].astype(types).reset_index(drop=True)
+def typed(rows: pd.DataFrame, types: Mapping[str, str]) -> gpd.GeoDataFrame:
+    """`rows` with the columns, order and types of a table."""
+    plain = pd.DataFrame(rows)[list(types)]
+    plain = plain.astype({name: dtype for name, dtype in types.items() if name != "geometry"}).reset_index(drop=True)
     return gpd.GeoDataFrame(plain, geometry=gpd.GeoSeries(plain["geometry"], crs=CRS))
-
-
-def _empty(types: Mapping[str, str]) -> gpd.GeoDataFrame:
-    columns = {name: pd.Series(dtype=dtype) for name, dtype in types.items() if name != "geometry"}
-    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries([], crs=CRS))[list(types)]
 
 
 def _heading(scene: Scene, centres_px: NDArray[np.float64], corners_px: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ from detector.tiling import Tile
 
 STRIP_TILES = 32
 """Tiles side by side in a strip, at most: 40 MB at 640 px."""
+READ_TILES = 4
+"""Tiles side by side that are read at once: windows across many blocks of a file cost less than as many small ones."""
 BAND_TILES = 32
 """Tiles for which a reader of its own is worth while, at least."""
 
@@ -84,14 +86,21 @@ class _Strip:
         return cls(x0, y0, np.empty((3, height, width), np.uint8), np.empty((height, width), np.bool_))
 
     def fill(self, reader: SceneReader, tile: Tile, above: "_Strip | None") -> None:
-        """Read up to the end of a tile what is not there yet; rows that `above` holds are taken from it."""
+        """Read a tile, and some ahead, if it is not there yet; rows that `above` holds are taken from it."""
         end = tile.window_px[0] + tile.window_px[2] - self.x0
+        if end <= self.filled:
+            return
+        if not reader.grid.resampled:  # whose rounding may depend on the window: there, the tile's own
+            end = max(end, min(self._stops(end + (READ_TILES - 1) * tile.window_px[2], above)))
         known = 0 if above is None else self._take(above, end)
-        y0, x0 = self.y0 + known, self.x0 + self.filled
-        image, valid = reader.read(x0, y0, end - self.filled, len(self.valid) - known)
-        self.planes[:, known:, self.filled : end] = np.moveaxis(image, 2, 0)
-        self.valid[known:, self.filled : end] = valid
+        place = np.s_[known:, self.filled : end]
+        reader.read_into(self.planes[:, *place], self.valid[place], self.x0 + self.filled, self.y0 + known)
         self.filled = end
+
+    def _stops(self, wish: int, above: "_Strip | None") -> list[int]:
+        """Columns not to read beyond at once: the one wished for, the end, where the strip above begins and ends."""
+        ends = () if above is None else (above.x0 - self.x0, above.x0 + above.filled - self.x0)
+        return [wish, self.valid.shape[1], *(end for end in ends if end > self.filled)]
 
     def _take(self, above: "_Strip", end: int) -> int:
         """Copy the rows that the strip above shares, where it has all columns; how many they are."""

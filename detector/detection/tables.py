@@ -3,18 +3,20 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import shapely
+from pyarrow.parquet import read_table
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
-from detector.detection.rows import CRS, empty_detections, empty_scenes, typed
+from detector.detection.rows import DETECTION_TYPES, SCENE_TYPES, typed
 from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
@@ -60,9 +62,8 @@ class Parts:
 
     def read(self, names: Sequence[str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
         """Detections and scenes of the parts named, in that order."""
-        detections = [gpd.read_parquet(self._detections(name)) for name in names]
-        scenes = [gpd.read_parquet(self._scenes(name)) for name in names]
-        return _stacked(detections, empty_detections()), _stacked(scenes, empty_scenes())
+        detections = _stacked([self._detections(name) for name in names], DETECTION_TYPES)
+        return detections, _stacked([self._scenes(name) for name in names], SCENE_TYPES)
 
     def scenes_besides(self, scene_ids: Sequence[str]) -> tuple[str, ...]:
         """Scenes with a finished part that are not among `scene_ids`, as their part names show them."""
@@ -97,7 +98,8 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
     layers = [("visible_area", scenes)]
     layers += [("detections", detections.iloc[i : i + _AT_ONCE]) for i in range(0, max(len(detections), 1), _AT_ONCE)]
     latest = scenes["acquired"].max() if len(scenes) else pd.Timestamp(0, tz="UTC")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+    at_once = {"OGR_SQLITE_SYNCHRONOUS": "OFF"}  # the scratch file goes to the disk whole, when it is finished
+    pyogrio.set_gdal_config_options(at_once | {"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
     try:
         with replacing(path) as scratch:
             for name, table in layers:
@@ -114,7 +116,7 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
                 )
             pyogrio.write_dataframe(style_rows(latest), scratch, layer=LAYER_STYLES, driver="GPKG", append=True)
     finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None, "OGR_SQLITE_SYNCHRONOUS": None})
 
 
 def _flat(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -146,9 +148,10 @@ def write_rejected(path: Path, rejected: Sequence[Rejection]) -> None:
     write_text(path, text.getvalue())
 
 
-def _stacked(tables: Sequence[gpd.GeoDataFrame], like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    filled = [table for table in tables if len(table)]
+def _stacked(paths: Sequence[Path], types: Mapping[str, str]) -> gpd.GeoDataFrame:
+    """The rows of many files; those without rows may not know the types of their columns."""
+    filled = [table for path in paths if len(table := read_table(path))]
     if not filled:
-        return like
-    plain = pd.concat([pd.DataFrame(table) for table in filled], ignore_index=True)
-    return typed(plain, like).set_crs(CRS, allow_override=True)
+        return typed(pd.DataFrame(columns=list(types)), types)
+    rows = pa.concat_tables(filled, promote_options="default").to_pandas()
+    return typed(rows.assign(geometry=shapely.from_wkb(rows["geometry"])), types)

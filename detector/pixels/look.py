@@ -25,6 +25,7 @@ _FLOOR = 0.01  # squared grey levels, below all noise: flat areas would have no 
 _FLAT = 1e-7  # variance of a picture of one grey, with rounding
 _LEVELS = 255.0
 _SIZE = 18
+_PAIRS = np.triu_indices(3)  # of colours
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def look_sums(image: NDArray[np.uint8], valid: NDArray[np.bool_], lo: float, hi:
     colours = image[thin][valid[thin]].T / _LEVELS
     red, green, blue = colours
     reds = (red > _RED * np.maximum(green, blue)) & (red > _RED_FROM)
-    products = (colours @ colours.T)[np.triu_indices(3)]
+    products = (colours @ colours.T)[_PAIRS]
     count = float(colours.shape[1])
     return np.concatenate(
         [[count], colours.sum(axis=1), products, [reds.sum()], _detail(image, valid), [count * lo, count * hi]]
@@ -95,7 +96,7 @@ def look_of(sums: Floats) -> Look:
     if count <= 0:
         return Look()
     mean, cov = sums[1:4] / count, np.zeros((3, 3))
-    cov[np.triu_indices(3)] = sums[4:10] / count
+    cov[_PAIRS] = sums[4:10] / count
     cov = np.maximum(cov, cov.T) - np.outer(mean, mean)
     grey, variance = float(mean.mean()), float(cov.mean())
     to_green = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
@@ -121,45 +122,58 @@ def _detail(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Floats:
     These are the log powers, coarse and fine, in squared grey levels (logarithms are added so that a few bright
     patches do not outshout the rest), the mean squared Laplacian, and 20 times the variance.
     """
-    rows, cols = (_starts(length) for length in valid.shape)
-    corners = [(y, x) for row, y in enumerate(rows) for column, x in enumerate(cols) if (row + column) % 2 == 0]
-    places = [np.s_[y : y + PATCH_PX, x : x + PATCH_PX] for y, x in corners]
-    patches = [np.moveaxis(image[place], 2, 0) for place in places if valid[place].all()]
+    planes = np.moveaxis(image, 2, 0)
+    patches = [planes[:, *place] for place in _places(*valid.shape) if valid[place].all()]
     return _detail_of(np.array(patches)) if patches else np.zeros(5)
 
 
 def _detail_of(patches: NDArray[np.uint8]) -> Floats:
     """The sums of `_detail` over patches, N x 3 x H x W."""
-    grey = patches.sum(axis=1, dtype=np.float32) / 3
+    red, green, blue = np.moveaxis(patches, 1, 0)
+    grey = (np.add(red, green, dtype=np.uint16) + blue).astype(np.float32) / 3
     grey -= grey.mean(axis=(1, 2), keepdims=True)
     edges = 4 * grey[:, 1:-1, 1:-1]
     for place in (np.s_[:, :-2, 1:-1], np.s_[:, 2:, 1:-1], np.s_[:, 1:-1, :-2], np.s_[:, 1:-1, 2:]):
         edges -= grey[place]
     of_noise = 20.0 * np.vdot(grey, grey) / PATCH_PX**2
-    window, bands = _spectral_window(), _spectral_bands()
-    waves = rfft2(grey * window)
+    waves = rfft2(grey * _window()).reshape(len(patches), -1)
     logs = []
-    for band in bands:
-        power = (np.abs(waves[:, band]) ** 2).mean(axis=1, dtype=np.float64) / (window**2).sum()
+    for band in _bands():
+        power = (np.abs(waves[:, band]) ** 2).mean(axis=1, dtype=np.float64) / _energy()
         logs.append(float(np.log(power + _FLOOR).sum()))
     return np.array([len(patches), *logs, np.vdot(edges, edges) / (PATCH_PX - 2) ** 2, of_noise])
 
 
-def _starts(length: int) -> NDArray[np.intp]:
+@lru_cache(maxsize=16)
+def _places(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Where the patches of a picture lie: the fields of one colour of a chessboard."""
+    rows, cols = _starts(height), _starts(width)
+    corners = [(y, x) for row, y in enumerate(rows) for column, x in enumerate(cols) if (row + column) % 2 == 0]
+    return [np.s_[y : y + PATCH_PX, x : x + PATCH_PX] for y, x in corners]
+
+
+def _starts(length: int) -> list[int]:
     """Where patches begin along one axis: at most `_PATCHES`, side by side, evenly spread."""
     if length < PATCH_PX:
-        return np.zeros(0, dtype=np.intp)
-    return np.linspace(0, length - PATCH_PX, min(_PATCHES, length // PATCH_PX)).astype(np.intp)
+        return []
+    return [int(start) for start in np.linspace(0, length - PATCH_PX, min(_PATCHES, length // PATCH_PX))]
 
 
 @lru_cache(maxsize=1)
-def _spectral_window() -> NDArray[np.float32]:
+def _window() -> NDArray[np.float32]:
     edge = np.hanning(PATCH_PX)
     return np.outer(edge, edge).astype(np.float32)  # in single precision the transform takes an eighth of the time
 
 
 @lru_cache(maxsize=1)
-def _spectral_bands() -> tuple[NDArray[np.bool_], ...]:
-    """Masks of the coarse and of the fine frequencies in the half plane of `rfft2`."""
+def _energy() -> np.float32:
+    """What the window leaves of white noise of variance 1, over the transform of a patch."""
+    energy: np.float32 = (_window() ** 2).sum()
+    return energy
+
+
+@lru_cache(maxsize=1)
+def _bands() -> tuple[NDArray[np.intp], ...]:
+    """Where in the flattened half plane of `rfft2` the coarse and the fine frequencies are."""
     frequency = np.hypot(np.fft.fftfreq(PATCH_PX)[:, None], np.fft.rfftfreq(PATCH_PX)[None, :])
-    return tuple((frequency >= low) & (frequency < high) for low, high in (COARSE, FINE))
+    return tuple(np.flatnonzero((frequency >= low) & (frequency < high)) for low, high in (COARSE, FINE))

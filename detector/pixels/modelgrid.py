@@ -37,6 +37,11 @@ class ModelGrid:
         return cls(gsd_m / scene.gsd_x_m, gsd_m / scene.gsd_y_m, gsd_m, gsd_m)
 
     @property
+    def resampled(self) -> bool:
+        """Whether model pixels are others than the scene's."""
+        return (self.scale_x, self.scale_y) != (1.0, 1.0)
+
+    @property
     def scales(self) -> NDArray[np.float64]:
         """(2,) scene pixels per model pixel, x and y."""
         return np.array([self.scale_x, self.scale_y])

@@ -53,7 +53,13 @@ def all_valid(dataset: DatasetReader, bands: tuple[int, ...]) -> bool:
 
 
 def read_values(
-    dataset: DatasetReader, bands: tuple[int, ...], window: Window, step: int = 1, *, whole: bool | None = None
+    dataset: DatasetReader,
+    bands: tuple[int, ...],
+    window: Window,
+    step: int = 1,
+    *,
+    whole: bool | None = None,
+    out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Pixel values (B, h, w) and their validity (h, w) of a window inside the file.
 
@@ -66,9 +72,12 @@ def read_values(
         window: whole pixels, inside the file.
         step: read about every `step`-th pixel only; h and w are the window's over `step`, rounded up.
         whole: what `all_valid` says, where it is known already.
+        out: where the values go (B, h, w), of the file's type; by default into memory of their own.
     """
     h, w = -(-int(window.height) // step), -(-int(window.width) // step)
-    values = dataset.read(list(bands), window=window, out_shape=(len(bands), h, w))
+    if out is None:
+        out = np.empty((len(bands), h, w), dtype=dataset.dtypes[bands[0] - 1])
+    values = dataset.read(list(bands), window=window, out=out)
     if all_valid(dataset, bands) if whole is None else whole:
         return values, np.ones((h, w), dtype=bool)
     if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1] and not _false_alpha(dataset):

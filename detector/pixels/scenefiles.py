@@ -61,13 +61,22 @@ class SceneFiles:
         x, y, w, h = (int(v) for v in (window.col_off, window.row_off, window.width, window.height))
         return valid & self._masks[index].seen(x, y, w, h, step)
 
-    def read(self, x: int, y: int, w: int, h: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values (B, h, w) and validity (h, w) of a window in scene pixels; outside all files 0 and False.
+    def read(
+        self, x: int, y: int, w: int, h: int, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values (B, h, w) and validity (h, w) of a window in scene pixels; values are 0 where they are not valid.
 
         Where two files overlap by a seam, the first that is valid there gives the value.
+
+        Args:
+            x: left end.
+            y: upper end.
+            w: width.
+            h: height.
+            out: where the values go (B, h, w), of the scene's type; by default into memory of their own.
         """
-        values = np.zeros((len(self.scene.bands), h, w), dtype=self.scene.dtype)
-        valid = np.zeros((h, w), dtype=bool)
+        values = np.empty((len(self.scene.bands), h, w), dtype=self.scene.dtype) if out is None else out
+        valid: NDArray[np.bool_] | None = None
         for index, ((dx, dy), (width, height)) in enumerate(
             zip(self.scene.offsets_px, self.scene.sizes_px, strict=True)
         ):
@@ -76,15 +85,29 @@ class SceneFiles:
             if left >= right or top >= bottom:
                 continue
             window = Window(left - dx, top - dy, right - left, bottom - top)
-            dataset = self.dataset(index)
-            if index not in self._whole:
-                self._whole[index] = all_valid(dataset, self.scene.bands)
-            part, part_valid = read_values(dataset, self.scene.bands, window, whole=self._whole[index])
-            part_valid = self.unclouded(index, part_valid, window)
-            if part_valid.shape == valid.shape and part_valid.all() and not valid.any():
-                return part, part_valid
+            if valid is None and (right - left, bottom - top) == (w, h):
+                valid = self._part(index, window, values)[1]
+                if valid.all():
+                    return values, valid
+                np.copyto(values, 0, where=~valid)
+                continue
+            if valid is None:
+                values[:], valid = 0, np.zeros((h, w), dtype=bool)
+            part, part_valid = self._part(index, window)
             place = np.s_[top - y : bottom - y, left - x : right - x]
             fresh = part_valid & ~valid[place]
             np.copyto(values[:, *place], part, where=fresh)
             valid[place] |= fresh
+        if valid is None:
+            values[:], valid = 0, np.zeros((h, w), dtype=bool)
         return values, valid
+
+    def _part(
+        self, index: int, window: Window, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """What file number `index` holds of a window of its own pixels."""
+        dataset = self.dataset(index)
+        if index not in self._whole:
+            self._whole[index] = all_valid(dataset, self.scene.bands)
+        values, valid = read_values(dataset, self.scene.bands, window, whole=self._whole[index], out=out)
+        return values, self.unclouded(index, valid, window)

@@ -18,6 +18,8 @@ SAMPLE_WINDOWS = 8  # per axis, in scenes larger than that: few, for each has wh
 SOLID_PX = 5  # zeros narrower than this are shadow, not blank
 BLANK_SHARE = 0.10  # of the samples along the scene's edge: then zero means "no data"
 
+_PIECE = 1 << 16  # 8 bit values that become levels at once: they stay in the processor's nearest caches
+
 _stretch_lock = threading.Lock()
 
 
@@ -36,12 +38,23 @@ class Stretch:
     hi: float
     blank_zero: bool = False
 
-    def grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Values of any shape and type as grey levels 0..255, rounded; NaN becomes 0."""
-        if values.dtype == np.uint8:
-            levels = bytearray(np.ascontiguousarray(values)).translate(self._table)
-            return np.frombuffer(levels, dtype=np.uint8).reshape(values.shape)
-        return self._mapped(values)
+    def grey(self, values: NDArray[Any], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Values (B, h, w) of any type as grey levels 0..255, rounded; NaN becomes 0.
+
+        Args:
+            values: of the file.
+            out: where the levels of 8 bit values go (B, h, w), `values` itself for example.
+        """
+        if values.dtype != np.uint8:
+            return self._mapped(values)
+        levels = np.empty_like(values) if out is None else out
+        rows = max(1, _PIECE // max(1, values.shape[2]))
+        for source, target in zip(values, levels, strict=True):
+            for top in range(0, len(source), rows):
+                piece = source[top : top + rows]
+                grey = bytearray(piece).translate(self._table)
+                target[top : top + rows] = np.frombuffer(grey, np.uint8).reshape(piece.shape)
+        return levels
 
     @cached_property
     def _table(self) -> bytes:

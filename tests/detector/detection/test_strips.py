@@ -38,9 +38,10 @@ class CountingReader(SceneReader):
         super().__init__(scene)
         self.seen = np.zeros((400, 400), dtype=int)
 
-    def read(self, x0: int, y0: int, w: int, h: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def read_into(self, image: NDArray[np.uint8], valid: NDArray[np.bool_], x0: int, y0: int) -> None:
+        h, w = valid.shape
         self.seen[y0 : y0 + h, x0 : x0 + w] += 1
-        return super().read(x0, y0, w, h)
+        super().read_into(image, valid, x0, y0)
 
 
 @settings(max_examples=30, deadline=None)
