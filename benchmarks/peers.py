@@ -48,6 +48,7 @@ class Measured:
     """What a tool did with a list of scenes.
 
     Attributes:
+        start_seconds: wall time before, for libraries and model.
         seconds: wall time, from files to boxes.
         cpu_seconds: processor time of all, over all threads.
         libraries_mb: resident memory with the libraries imported and the model loaded, before the first scene.
@@ -55,6 +56,7 @@ class Measured:
         found: by scene.
     """
 
+    start_seconds: float
     seconds: float
     cpu_seconds: float
     libraries_mb: float
@@ -64,6 +66,7 @@ class Measured:
 
 def ours(paths: Sequence[Path], weights: Weights) -> Measured:
     """`railcars detect`, its tables and ledger written too."""
+    begun = time.perf_counter()
     import pyarrow.dataset  # noqa: PLC0415 - loaded late, when tables are written
     import pyarrow.parquet  # noqa: F401, PLC0415
 
@@ -85,12 +88,13 @@ def ours(paths: Sequence[Path], weights: Weights) -> Measured:
         ids = {scene.paths[0].name: scene.scene_id for scene in scenes}
         return [_from_table(found[found["scene_id"] == ids[path.name]]) for path in paths]
 
-    return _measured(run)
+    return _measured(begun, run)
 
 
 def sahi(paths: Sequence[Path], weights: Weights) -> Measured:
     """`get_sliced_prediction` with its defaults, on slices of the weights' tile size."""
     _need("sahi")
+    begun = time.perf_counter()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # it does not know the tags of GeoTIFFs, and says so
     checkpoint = ultralytics_checkpoint(weights)
     from sahi import AutoDetectionModel  # noqa: PLC0415 - a peer of this benchmark alone
@@ -104,16 +108,17 @@ def sahi(paths: Sequence[Path], weights: Weights) -> Measured:
     def run(path: Path) -> Boxes:
         result = get_sliced_prediction(str(path), model, slice_height=size, slice_width=size, verbose=0)
         objects = result.object_prediction_list
-        corners = [np.reshape(one.mask.segmentation[0], (4, 2)) for one in objects]
+        corners = [np.reshape(mask.segmentation[0], (4, 2)) for one in objects if (mask := one.mask) is not None]
         boxes = xywhr_from_corners(np.array(corners, dtype=np.float64).reshape(-1, 4, 2))
         score = np.array([one.score.value for one in objects], dtype=np.float64)
         return Boxes(boxes, score, tuple(one.category.name for one in objects))
 
-    return _measured(lambda: [run(path) for path in paths])
+    return _measured(begun, lambda: [run(path) for path in paths])
 
 
 def ultralytics(paths: Sequence[Path], weights: Weights) -> Measured:
     """`predict` on each tile with its own suppression, and the same suppression over all boxes of the scene."""
+    begun = time.perf_counter()
     checkpoint = ultralytics_checkpoint(weights)
     import torch  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
@@ -142,7 +147,7 @@ def ultralytics(paths: Sequence[Path], weights: Weights) -> Measured:
         kept = rows[TorchNMS.fast_nms(apart, rows[:, 5], least_iou, iou_func=batch_probiou)].double().numpy()
         return Boxes(kept[:, :5], kept[:, 5], tuple(names[int(index)] for index in kept[:, 6]))
 
-    return _measured(lambda: [run(path) for path in paths])
+    return _measured(begun, lambda: [run(path) for path in paths])
 
 
 TOOLS: Mapping[str, Callable[[Sequence[Path], Weights], Measured]] = {
@@ -180,11 +185,12 @@ def ultralytics_checkpoint(weights: Weights) -> Path:
     return path
 
 
-def _measured(run: Callable[[], list[Boxes]]) -> Measured:
+def _measured(begun: float, run: Callable[[], list[Boxes]]) -> Measured:
     libraries, wall, cpu = rss_mb(), time.perf_counter(), time.process_time()
     forget_peak()
     found = run()
-    return Measured(time.perf_counter() - wall, time.process_time() - cpu, libraries, peak_mb(), tuple(found))
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    return Measured(wall - begun, seconds, cpu_seconds, libraries, peak_mb(), tuple(found))
 
 
 def _from_table(table: gpd.GeoDataFrame) -> Boxes:

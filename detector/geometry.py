@@ -157,15 +157,22 @@ class BoxIndex:
     """
 
     def __init__(self, xywhr: Floats) -> None:
-        self._tree = shapely.STRtree(_envelopes(as_xywhr(xywhr)))
+        self._envelopes = _envelopes(as_xywhr(xywhr))
+        self._tree = shapely.STRtree(self._envelopes)
 
     def pairs(self, xywhr: Floats) -> Ints:
         """Pairs (row in `xywhr`, row in the index) whose envelopes touch, P x 2, by rising first column.
 
         Law: every pair of boxes with a common point is among them.
         """
-        found = self._tree.query(_envelopes(as_xywhr(xywhr)))
-        return np.ascontiguousarray(found.T, dtype=np.int64)
+        return self._touching(_envelopes(as_xywhr(xywhr)))
+
+    def pairs_of(self, rows: Ints) -> Ints:
+        """`pairs` of the boxes at some rows of the index: (number in `rows`, row in the index), P x 2."""
+        return self._touching(self._envelopes[rows])
+
+    def _touching(self, envelopes: NDArray[np.object_]) -> Ints:
+        return np.ascontiguousarray(self._tree.query(envelopes).T, dtype=np.int64)
 
 
 def _envelopes(boxes: Floats) -> NDArray[np.object_]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from detector.geometry import Bools, BoxIndex, Floats, Ints, areas, as_xywhr, canonical, intersection_areas
 from detector.tiling import SLACK_PX, Tile
 
-_LARGEST_BLOCK, _GROWTH = 2048, 8
+_FIRST_BLOCK, _FIRST_PAIRS, _LARGEST_BLOCK, _GROWTH = 16, 1 << 16, 2048, 2
 
 
 def merge(
@@ -105,15 +105,15 @@ def _greedy(boxes: Floats, groups: Ints, threshold: float) -> Bools:
     """Which boxes, given in order of precedence, are kept: N.
 
     Blocks of boxes are looked up in turn, only those still in play, so that no more pairs are held than a
-    block has. Blocks grow from a single box: where very many lie in one place, the first few claim the rest
-    before those are asked for all their pairs.
+    block has. Blocks grow from a few boxes, or from one where there are very many: if these lie in one place, the
+    first claim the rest before those are asked for all their pairs.
     """
     claimed = np.zeros(len(boxes))
     index = BoxIndex(boxes)
-    start, size = 0, 1
+    start, size = 0, max(1, min(_FIRST_BLOCK, _FIRST_PAIRS // max(1, len(boxes))))
     while start < len(boxes):
         rows = start + np.flatnonzero(claimed[start : start + size] < threshold)
-        asked, later = index.pairs(boxes[rows]).T
+        asked, later = index.pairs_of(rows).T
         first = rows[asked]
         use = (later > first) & (groups[later] == groups[first]) & (claimed[later] < threshold)
         first, later = first[use], later[use]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detector.errors import RunMismatch, UsageError
 
-GROUP = 32
+GROUP = 8
 """Tiles that are made durable together."""
 _SCRATCH = ".tmp-"
 _SCHEMA = """

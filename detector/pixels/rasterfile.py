@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 # GDAL's block cache in MB, for all files of the process together: its own default grows with the machine.
 # GDAL reads it once, at the first block.
-os.environ.setdefault("GDAL_CACHEMAX", "256")
+os.environ.setdefault("GDAL_CACHEMAX", "128")
 
 _filters = threading.RLock()  # warning filters are global to the process
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+from numpy.typing import NDArray
 from PIL import Image
 from rasterio.crs import CRS
 
@@ -319,13 +320,13 @@ def test_tiles_without_data_are_never_looked_at(desk: Desk) -> None:
 
 def test_what_is_known_or_outside_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     read_px = []
-    read = SceneReader.read
+    read = SceneReader.read_into
 
-    def counted(self: SceneReader, x0: int, y0: int, w: int, h: int) -> object:
-        read_px.append(w * h)
-        return read(self, x0, y0, w, h)
+    def counted(self: SceneReader, image: NDArray[np.uint8], valid: NDArray[np.bool_], x0: int, y0: int) -> None:
+        read_px.append(valid.size)
+        read(self, image, valid, x0, y0)
 
-    monkeypatch.setattr(SceneReader, "read", counted)
+    monkeypatch.setattr(SceneReader, "read_into", counted)
     desk.facilities = load_facilities(facilities_file(desk.folder / "a.geojson", {"corner": (-200, -200, -150, -150)}))
     one(desk, size_m=500.0)
     n_tiles = desk.log.count("computed")
