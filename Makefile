@@ -80,8 +80,8 @@ finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles o
 	$(BIN)/python -m training.train --config configs/finetune.yaml --data $(DATA) --devices $(DEVICES) --out runs/finetune \
 	  --start $(WEIGHTS:.json=.safetensors) $(if $(RESUME),--resume)
 
-export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256)
-	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights --name $(NAME)
+export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256); BLEND: halfway to what it began from
+	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights --name $(NAME) $(if $(BLEND),--blend $(BLEND))
 
 # The profile of these facilities differs from the one that training scenes are drawn from.
 HELDOUT := data/heldout

@@ -39,6 +39,7 @@ def export(
     name: str,
     *,
     threshold: float = THRESHOLD,
+    blend: Path | None = None,
     summary: dict[str, Any] | None = None,
 ) -> ModelSpec:
     """Write `<name>.onnx`, `<name>.safetensors` and `<name>.json` to `out`.
@@ -51,13 +52,15 @@ def export(
         out: weights folder.
         name: name of the weights.
         threshold: score from which a box counts as detected, in each family.
+        blend: weights that the training began from; what is written lies halfway between them and the checkpoint.
         summary: more for the description's `training`, over what the run folder says.
 
     Returns:
         The description.
 
     Raises:
-        UsageError: there is no such checkpoint, its classes are others, or OpenVINO disagrees with torch.
+        UsageError: there is no such checkpoint, its classes are others, the weights to blend in do not fit, or OpenVINO
+            disagrees with torch.
     """
     if not checkpoint.is_file():
         raise UsageError(f"{checkpoint}: no such checkpoint.", "Give weights/best.pt of a run of `make train`.")
@@ -65,9 +68,12 @@ def export(
         go_offline(Path(scratch) / "ultralytics")
         from safetensors.torch import save_file  # noqa: PLC0415 - after the environment is set
 
-        from training.raw_head import RawHead, state_of_checkpoint  # noqa: PLC0415
+        from training.fitting.start import starting_state  # noqa: PLC0415
+        from training.raw_head import RawHead, halfway, state_of_checkpoint  # noqa: PLC0415
 
         architecture, state = state_of_checkpoint(checkpoint)
+        if blend is not None:
+            state = halfway(state, starting_state(blend, Path(scratch)))
         head = RawHead.from_state(architecture, len(class_names()), state)
         made = {kind: Path(scratch) / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
         save_file(
@@ -88,7 +94,10 @@ def export(
             score_floor=SCORE_FLOOR,
             operating_threshold=dict.fromkeys(class_table().families, threshold),
             sha256={"onnx": sha256_of(made["onnx"]), "safetensors": sha256_of(made["safetensors"])},
-            training=training_summary(checkpoint) | {"onnx_difference": float(f"{difference:.2g}")} | (summary or {}),
+            training=training_summary(checkpoint)
+            | ({"halfway_to_sha256": sha256_of(blend)} if blend else {})
+            | {"onnx_difference": float(f"{difference:.2g}")}
+            | (summary or {}),
         )
         _place(made.values(), spec, out)
     return spec
@@ -168,13 +177,16 @@ def main(
     out: Annotated[Path, typer.Option(help="Weights folder.")] = Path("weights"),
     name: Annotated[str, typer.Option(help="Name of the weights.")] = "railcars-n",
     threshold: Annotated[float, typer.Option(help="Score from which a box counts as detected.")] = THRESHOLD,
+    blend: Annotated[
+        Path | None, typer.Option(help="Safetensors that the training began from: export what lies halfway to them.")
+    ] = None,
 ) -> None:
     """Export a checkpoint to ONNX and safetensors with SHA-256.
 
     Example: python -m training.export --checkpoint runs/train/weights/best.pt --out weights --name railcars-n
     """
     try:
-        spec = export(checkpoint, out, name, threshold=threshold)
+        spec = export(checkpoint, out, name, threshold=threshold, blend=blend)
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -60,6 +60,23 @@ class RawHead(nn.Module):
         return distances, classes, angle
 
 
+def halfway(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of two states of one architecture, of which one was trained on from the other; floats as float16.
+
+    Better ones than both lie between them (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+
+    Raises:
+        UsageError: the states are of different architectures.
+    """
+    shapes = [{name: value.shape for name, value in state.items()} for state in (one, other)]
+    if shapes[0] != shapes[1]:
+        raise UsageError("The weights to blend in are of another architecture.", "Give those the training began from.")
+    return {
+        name: ((value.float() + other[name].float()) / 2).half() if value.is_floating_point() else value
+        for name, value in one.items()
+    }
+
+
 def state_of_checkpoint(checkpoint: Path) -> tuple[str, dict[str, Tensor]]:
     """Architecture name and averaged (EMA) state of a training checkpoint, floats as float16, contiguous.
 

@@ -14,9 +14,12 @@ from training.fitting.offline import go_offline  # noqa: E402 - must come before
 
 go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from detector.backends.decode import HeadMaps, decode  # noqa: E402
 from detector.errors import UsageError  # noqa: E402
 from detector.geometry import canonical, corners_from_xywhr  # noqa: E402
+from detector.hashing import sha256_of  # noqa: E402
 from detector.weights import ModelSpec, load_weights  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.export import OUTPUTS, export, rebuild  # noqa: E402
@@ -145,6 +148,22 @@ def test_the_safetensors_rebuild_the_network(weights: tuple[ModelSpec, Path], im
         again = head(torch.from_numpy(images))
     for ours, theirs in zip(raw_maps(folder, images), again, strict=True):
         assert ours == pytest.approx(theirs.numpy(), abs=1e-3)
+
+
+def test_a_blend_lies_halfway_and_says_with_what(checkpoint: Path, network: OrientedBoxNetwork, tmp_path: Path) -> None:
+    other = {name: value + 1 if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    save_file(other, tmp_path / "start.safetensors")
+    spec = export(checkpoint, tmp_path, "between", blend=tmp_path / "start.safetensors")
+    assert spec.training["halfway_to_sha256"] == sha256_of(tmp_path / "start.safetensors")
+    made = load_file(tmp_path / "between.safetensors")
+    name = "model.0.conv.weight"
+    assert made[name].numpy() == pytest.approx(network.state_dict()[name].numpy() + 0.5, abs=2e-3)
+
+
+def test_weights_of_another_architecture_do_not_blend(checkpoint: Path, tmp_path: Path) -> None:
+    save_file({"model.0.conv.weight": torch.zeros(16, 3, 3, 3)}, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match="another architecture"):
+        export(checkpoint, tmp_path, "between", blend=tmp_path / "other.safetensors")
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
