@@ -68,12 +68,9 @@ def export(
         go_offline(Path(scratch) / "ultralytics")
         from safetensors.torch import save_file  # noqa: PLC0415 - after the environment is set
 
-        from training.fitting.start import starting_state  # noqa: PLC0415
-        from training.raw_head import RawHead, halfway, state_of_checkpoint  # noqa: PLC0415
+        from training.raw_head import RawHead  # noqa: PLC0415
 
-        architecture, state = state_of_checkpoint(checkpoint)
-        if blend is not None:
-            state = halfway(state, starting_state(blend, Path(scratch)))
+        architecture, state = _state(checkpoint, blend, Path(scratch))
         head = RawHead.from_state(architecture, len(class_names()), state)
         made = {kind: Path(scratch) / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
         save_file(
@@ -101,6 +98,17 @@ def export(
         )
         _place(made.values(), spec, out)
     return spec
+
+
+def _state(checkpoint: Path, blend: Path | None, scratch: Path) -> "tuple[str, dict[str, torch.Tensor]]":
+    """Architecture and state of a checkpoint, or of what lies halfway between it and other weights."""
+    from training.fitting.start import starting_state  # noqa: PLC0415 - after the environment is set
+    from training.raw_head import halfway, state_of_checkpoint  # noqa: PLC0415
+
+    architecture, state = state_of_checkpoint(checkpoint)
+    if blend is None:
+        return architecture, state
+    return architecture, halfway(state, starting_state(blend, scratch))
 
 
 def write_onnx(head: "RawHead", path: Path) -> None:
