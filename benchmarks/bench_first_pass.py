@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.big_scene import big_scene
 from benchmarks.fresh import machine
-from detector.backends import Backend, open_backend
+from detector.backends import open_backend
 from detector.config import class_table, detect_config
 from detector.console import tell
 from detector.detection.boxes import owned
@@ -44,7 +44,7 @@ _EDGE = 24.0  # grey levels from one pixel to the next
 _LEAST = 0.002  # scores of the half-resolution pass: far below the floor of detections
 
 Image = NDArray[np.uint8]
-Pass = Callable[[Image], float]
+Pass = Callable[[Sequence[Image]], list[float]]
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class Judged:
     seconds: Mapping[str, float]
 
 
-def spread(image: Image) -> float:
+def spread(images: Sequence[Image]) -> list[float]:
     """Standard deviation of every second pixel's green."""
-    return float(image[::2, ::2, 1].std())
+    return [float(image[::2, ::2, 1].std()) for image in images]
 
 
-def edges(image: Image) -> float:
+def edges(images: Sequence[Image]) -> list[float]:
     """Share of strong steps between neighbours in every second row."""
-    rows = image[::2, :, 1].astype(np.int16)
-    return float((np.abs(np.diff(rows, axis=1)) > _EDGE).mean())
+    rows = (image[::2, :, 1].astype(np.int16) for image in images)
+    return [float((np.abs(np.diff(row, axis=1)) > _EDGE).mean()) for row in rows]
 
 
 def half(weights: Weights) -> Pass:
@@ -79,17 +79,12 @@ def half(weights: Weights) -> Pass:
     backend = open_backend(Weights(spec, weights.folder), detect_config())
     rail_vehicles = np.array(spec.families(class_table())) == list(class_table().families).index(FAMILY)
 
-    def highest(image: Image) -> float:
-        pairs = image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, 3)
-        small = pairs.mean(axis=(1, 3)).astype(np.uint8)
-        return float(raw_of(backend, small)[:, rail_vehicles].max(initial=0.0))
+    def highest(images: Sequence[Image]) -> list[float]:
+        pairs = (image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, 3) for image in images)
+        small = enumerate(four.mean(axis=(1, 3)).astype(np.uint8) for four in pairs)
+        return [float(raw.scores[:, rail_vehicles].max(initial=0.0)) for _, raw in backend.stream(small)]
 
     return highest
-
-
-def raw_of(backend: Backend, image: Image) -> NDArray[np.float32]:
-    """Scores of one picture's raw boxes."""
-    return next(iter(backend.stream([(0, image)])))[1].scores
 
 
 def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
@@ -111,21 +106,21 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
     seconds = dict.fromkeys(["network", *passes], 0.0)
     for plan in plans:
         with SceneReader(plan.scene, weights.spec.gsd_m, NATIVE) as reader:
-            for tile in planner.tiles(plan):
-                image, valid = reader.read(*tile.window_px)
-                if not valid.any():
-                    continue
-                started = time.process_time()
-                _, raw = next(iter(backend.stream([(0, image)])))
-                seconds["network"] += time.process_time() - started
-                result = owned(tile, raw, view_of(image, valid, reader.stretch), planner)
-                best = result.scores.argmax(axis=1)
-                detected = result.scores.max(axis=1, initial=0.0) >= threshold[best]
-                found.append(int((detected & (planner.families[best] == number)).sum()))
-                for name, look in passes.items():
-                    started = time.process_time()
-                    cheap[name].append(look(image))
-                    seconds[name] += time.process_time() - started
+            read = [(tile, *reader.read(*tile.window_px)) for tile in planner.tiles(plan)]
+            seen = [(tile, view_of(image, valid, reader.stretch)) for tile, image, valid in read if valid.any()]
+        pictures = [view.image for _, view in seen]
+        started = time.process_time()
+        raws = [raw for _, raw in backend.stream(enumerate(pictures))]
+        seconds["network"] += time.process_time() - started
+        for (tile, view), raw in zip(seen, raws, strict=True):
+            scores = owned(tile, raw, view, planner).scores
+            best = scores.argmax(axis=1)
+            detected = scores.max(axis=1, initial=0.0) >= threshold[best]
+            found.append(int((detected & (planner.families[best] == number)).sum()))
+        for name, look in passes.items():
+            started = time.process_time()
+            cheap[name] += look(pictures)
+            seconds[name] += time.process_time() - started
     return Judged(np.array(found), {name: np.array(values) for name, values in cheap.items()}, seconds)
 
 
@@ -134,6 +129,12 @@ def skipped(cheap: NDArray[np.float64], found: NDArray[np.int64]) -> float:
     order = np.argsort(cheap, kind="stable")
     lost = np.cumsum(found[order]) > LOST * found.sum()
     return float(lost.argmax() / lost.size) if lost.any() else 1.0
+
+
+def figures(judged: Judged, name: str) -> dict[str, float]:
+    """What a pass skips, costs and saves, as shares."""
+    skips, cost = skipped(judged.cheap[name], judged.found), judged.seconds[name] / judged.seconds["network"]
+    return {"skipped": round(skips, 4), "cost": round(cost, 4), "saved": round(skips - cost, 4)}
 
 
 def measure() -> dict[str, Any]:
@@ -149,14 +150,7 @@ def measure() -> dict[str, Any]:
         result[name] = {
             "tiles": int(judged.found.size),
             "without_rail_vehicles": round(float((judged.found == 0).mean()), 4),
-            "passes": {
-                key: {
-                    "skipped": round(skipped(values, judged.found), 4),
-                    "cost": round(judged.seconds[key] / judged.seconds["network"], 4),
-                    "saved": round(skipped(values, judged.found) - judged.seconds[key] / judged.seconds["network"], 4),
-                }
-                for key, values in judged.cheap.items()
-            },
+            "passes": {key: figures(judged, key) for key in judged.cheap},
         }
     return result
 

@@ -107,8 +107,9 @@ def sahi(paths: Sequence[Path], weights: Weights) -> Measured:
 
     def run(path: Path) -> Boxes:
         result = get_sliced_prediction(str(path), model, slice_height=size, slice_width=size, verbose=0)
-        objects = result.object_prediction_list
-        corners = [np.reshape(mask.segmentation[0], (4, 2)) for one in objects if (mask := one.mask) is not None]
+        outlined = [(one, one.mask) for one in result.object_prediction_list]
+        objects = [one for one, mask in outlined if mask is not None]
+        corners = [np.reshape(mask.segmentation[0], (4, 2)) for _, mask in outlined if mask is not None]
         boxes = xywhr_from_corners(np.array(corners, dtype=np.float64).reshape(-1, 4, 2))
         score = np.array([one.score.value for one in objects], dtype=np.float64)
         return Boxes(boxes, score, tuple(one.category.name for one in objects))

@@ -16,17 +16,15 @@ from pydantic import BaseModel, ValidationError
 from detector.backends import open_backend
 from detector.config import class_table, detect_config, first_fault
 from detector.errors import RailcarsError, UsageError
-from detector.geometry import Floats, xywhr_from_corners
 from detector.raster import PAD
 from detector.weights import Weights, load_weights
 from training.dataset import LISTED
 from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
 from training.datasets.mining import Faults, faults, judged_ha, with_hardest
+from training.tiles import TileLabels
 
 STRIDE = 32
-_Labels = tuple[NDArray[np.int64], Floats]
-
 _MAKE = "Make it with `python -m training.dataset`."
 _AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 
@@ -89,7 +87,9 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     described, content = _described(data / "data.yaml"), _content(data / "manifest.json")
     manifest = _checked(content, data / "manifest.json", weights)
     times = manifest.times
-    labels = {tile: _labels(data / "labels" / "train" / f"{tile}.txt", manifest.tile_px) for tile in times}
+    labels = {
+        tile: TileLabels.from_text(_read(data / "labels" / "train" / f"{tile}.txt"), manifest.tile_px) for tile in times
+    }
     wrong = _judged(data, labels, manifest, weights)
     listed = with_hardest(times, {tile: found.hardness for tile, found in wrong.items()}, share)
     mined = {
@@ -108,9 +108,9 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     return mined
 
 
-def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, _Labels], tile_ha: float) -> dict[str, Any]:
+def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, TileLabels], tile_ha: float) -> dict[str, Any]:
     """What was found on tiles of which `tile_ha` each was judged; false alarms apart where no object stands."""
-    empty = [found for tile, found in wrong.items() if not len(labels[tile][0])]
+    empty = [found for tile, found in wrong.items() if not len(labels[tile].classes)]
     false, judged = sum(found.false_rail_vehicles for found in empty), len(empty) * tile_ha
     return {
         "tiles": len(wrong),
@@ -123,7 +123,7 @@ def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, _Labels], tile_ha
     }
 
 
-def _judged(data: Path, labels: Mapping[str, _Labels], manifest: _Manifest, weights: Weights) -> dict[str, Faults]:
+def _judged(data: Path, labels: Mapping[str, TileLabels], manifest: _Manifest, weights: Weights) -> dict[str, Faults]:
     """What the detector gets wrong on each tile, by name."""
     edge_px = math.ceil(manifest.tile_px / STRIDE) * STRIDE  # what the network sees, no more than is in the tile
     fitting = Weights(weights.spec.model_copy(update={"imgsz": edge_px}), weights.folder)
@@ -132,18 +132,11 @@ def _judged(data: Path, labels: Mapping[str, _Labels], manifest: _Manifest, weig
     wrong = {}
     for number, (tile, raw) in enumerate(backend.stream(_images(data, tiles, manifest, edge_px)), start=1):
         wrong[tile] = faults(
-            raw, *labels[tile], fitting.spec, table, tile_px=manifest.tile_px, merge_ios=settings.merge_ios
+            raw, labels[tile], fitting.spec, table, tile_px=manifest.tile_px, merge_ios=settings.merge_ios
         )
         if number % 250 == 0:
             typer.echo(f"{number}/{len(tiles)} tiles")
     return {tile: wrong[tile] for tile in tiles}
-
-
-def _labels(path: Path, tile_px: int) -> _Labels:
-    """Class numbers (N,) and boxes (N, 5) of a tile, in its pixels."""
-    rows = [[float(value) for value in line.split()] for line in _read(path).splitlines()]
-    table = np.array(rows, dtype=np.float64).reshape(-1, 9)
-    return table[:, 0].astype(np.int64), xywhr_from_corners(table[:, 1:].reshape(-1, 4, 2) * tile_px)
 
 
 def _images(

@@ -69,6 +69,13 @@ class TileLabels:
             for number, corners in zip(self.classes, self.corners, strict=True)
         )
 
+    @classmethod
+    def from_text(cls, text: str, size_px: int) -> Self:
+        """The inverse of `as_text`, but for rounding; of areas to ignore, text says nothing."""
+        rows = [[float(value) for value in line.split()] for line in text.splitlines()]
+        table = np.array(rows, dtype=np.float64).reshape(-1, 9)
+        return cls(table[:, 0].astype(np.int64), table[:, 1:].reshape(-1, 4, 2) * size_px)
+
 
 def to_model(corners_px: Floats, gsd_x_m: float, gsd_y_m: float, gsd_m: float) -> Floats:
     """Rectangles in scene pixels (N x 4 x 2) as exact rectangles in model pixels, where both axes have one GSD."""

@@ -191,12 +191,17 @@ def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gp
 
 def empty_detections() -> gpd.GeoDataFrame:
     """The detections table without rows: its columns, their order and types."""
-    return typed(pd.DataFrame(columns=list(DETECTION_TYPES)), DETECTION_TYPES)
+    return empty(DETECTION_TYPES)
 
 
 def empty_scenes() -> gpd.GeoDataFrame:
     """The scenes table without rows: its columns, their order and types."""
-    return typed(pd.DataFrame(columns=list(SCENE_TYPES)), SCENE_TYPES)
+    return empty(SCENE_TYPES)
+
+
+def empty(types: Mapping[str, str]) -> gpd.GeoDataFrame:
+    """A table without rows."""
+    return typed(pd.DataFrame(columns=list(types)), types)
 
 
 def typed(rows: pd.DataFrame, types: Mapping[str, str]) -> gpd.GeoDataFrame:

@@ -16,7 +16,7 @@ import shapely
 from pyarrow.parquet import read_table
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
-from detector.detection.rows import DETECTION_TYPES, SCENE_TYPES, typed
+from detector.detection.rows import DETECTION_TYPES, SCENE_TYPES, empty, typed
 from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
@@ -152,6 +152,6 @@ def _stacked(paths: Sequence[Path], types: Mapping[str, str]) -> gpd.GeoDataFram
     """The rows of many files; those without rows may not know the types of their columns."""
     filled = [table for path in paths if len(table := read_table(path))]
     if not filled:
-        return typed(pd.DataFrame(columns=list(types)), types)
+        return empty(types)
     rows = pa.concat_tables(filled, promote_options="default").to_pandas()
     return typed(rows.assign(geometry=shapely.from_wkb(rows["geometry"])), types)

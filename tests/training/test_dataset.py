@@ -21,7 +21,7 @@ from training.classes import class_index, class_names
 from training.dataset import build
 from training.datasets.split import split_facilities
 from training.formats import Annotations
-from training.tiles import Truth, clip_rectangles, labels_of_tile, tile_origins, to_model
+from training.tiles import TileLabels, Truth, clip_rectangles, labels_of_tile, tile_origins, to_model
 
 Floats = NDArray[np.float64]
 SIZE = 64.0
@@ -141,6 +141,14 @@ class TestLabels:
         assert number == "0"
         corners = np.array(values, dtype=float).reshape(4, 2) * 64
         assert np.allclose(xywhr_from_corners(corners[None])[0], (32, 30, 20, 8, 0), atol=1e-4)
+
+    @given(st.lists(st.tuples(st.integers(0, 4), *[st.floats(0, 64)] * 8), max_size=6))
+    def test_text_tells_all_but_what_is_ignored(self, rows: list[tuple[float, ...]]) -> None:
+        table = np.array(rows, dtype=float).reshape(-1, 9)
+        labels = TileLabels(table[:, 0].astype(np.int64), table[:, 1:].reshape(-1, 4, 2))
+        again = TileLabels.from_text(labels.as_text(64), 64)
+        assert again.classes.tolist() == labels.classes.tolist()
+        assert np.allclose(again.corners, labels.corners, atol=1e-4)
 
     @given(st.integers(10, 500), st.integers(16, 128), st.data())
     def test_origins_cover_the_axis_and_overlap(self, length: int, size: int, data: st.DataObject) -> None:

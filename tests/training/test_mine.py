@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from detector.backends import RawBoxes
 from detector.config import DetectConfig, class_table
 from detector.errors import UsageError
-from detector.geometry import xywhr_from_corners
+from detector.geometry import corners_from_xywhr, xywhr_from_corners
 from detector.weights import Weights
 from tests.detector.fakes import PAINT, PaintBackend, fake_weights
 from tests.tile_scenes import small_config, write_scene
@@ -25,6 +25,7 @@ from training import mine as command
 from training.dataset import build
 from training.datasets.balance import MOST
 from training.datasets.mining import MARGIN_M, faults, judged_ha, with_hardest
+from training.tiles import TileLabels
 
 lists = st.lists(st.tuples(st.integers(1, 8), st.sampled_from([0.0, 0.3, 0.4, 0.9, 2.5])), min_size=1, max_size=40)
 
@@ -68,7 +69,8 @@ class TestFaults:
         xywhr = np.array([(x, y, 20.0, 9.0, 0.0) for x, y, _, _ in boxes]).reshape(-1, 5)
         truth = np.array([(x, y, 20.0, 9.0, 0.0) for x, y, _ in objects]).reshape(-1, 5)
         classes = np.array([spec.classes.index(name) for _, _, name in objects], dtype=np.int64)
-        found = faults(RawBoxes(xywhr, scores), classes, truth, spec, table, tile_px=128, merge_ios=0.5)
+        labels = TileLabels(classes, corners_from_xywhr(truth))
+        found = faults(RawBoxes(xywhr, scores), labels, spec, table, tile_px=128, merge_ios=0.5)
         return round(found.hardness, 4), found.false_rail_vehicles, found.missed
 
     def test_each_false_alarm_is_one_whatever_the_class_and_from_the_threshold_on(self, tmp_path: Path) -> None:
@@ -126,9 +128,9 @@ class Knowing:
     def stream(self, tiles: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, RawBoxes]]:
         for tile, _ in tiles:
             text = (self.data / "labels" / "train" / f"{tile}.txt").read_text()
-            rows = np.array([line.split() for line in text.splitlines()], dtype=float).reshape(-1, 9)
-            scores = np.eye(self.n_classes, dtype=np.float32)[rows[:, 0].astype(int)]
-            yield tile, RawBoxes(xywhr_from_corners(rows[:, 1:].reshape(-1, 4, 2) * 64), scores)
+            labels = TileLabels.from_text(text, 64)
+            scores = np.eye(self.n_classes, dtype=np.float32)[labels.classes]
+            yield tile, RawBoxes(xywhr_from_corners(labels.corners), scores)
 
 
 @pytest.fixture(scope="module")

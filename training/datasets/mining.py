@@ -7,11 +7,12 @@ import numpy as np
 
 from detector.backends import RawBoxes
 from detector.config import ClassTable
-from detector.geometry import Bools, Floats, candidate_pairs, iou_pairs
+from detector.geometry import Bools, Floats, candidate_pairs, iou_pairs, xywhr_from_corners
 from detector.merge import merge
 from detector.weights import ModelSpec
 from training.datasets.balance import MOST
 from training.evaluation.matching import WRONG, one_to_one
+from training.tiles import TileLabels
 
 MIN_IOU = 0.5
 """A box that overlaps no object by this is a false alarm, and the object is missed."""
@@ -36,15 +37,13 @@ class Faults:
 
 
 def faults(
-    raw: RawBoxes, classes: "np.ndarray[tuple[int], np.dtype[np.int64]]", xywhr: Floats, spec: ModelSpec,
-    table: ClassTable, *, tile_px: int, merge_ios: float,
-) -> Faults:  # fmt: skip
+    raw: RawBoxes, labels: TileLabels, spec: ModelSpec, table: ClassTable, *, tile_px: int, merge_ios: float
+) -> Faults:
     """Judge what the network says of a tile. A box under another name of the same family is no fault.
 
     Args:
         raw: its boxes, in tile pixels.
-        classes: (T,) class numbers of the tile's objects.
-        xywhr: (T, 5) their boxes, in tile pixels.
+        labels: the tile's objects.
         spec: gives GSD, classes and operating thresholds.
         table: gives the families, inside which boxes are merged.
         tile_px: edge of the tile.
@@ -54,13 +53,13 @@ def faults(
     best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
     kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
     told = kept[score[kept] >= threshold[best[kept]]]
-    found, kind = raw.xywhr[told], family[best[told]]
-    a, b = candidate_pairs(found, xywhr).T
-    iou = iou_pairs(found[a], xywhr[b])
-    fits = (iou >= MIN_IOU) & (kind[a] == family[classes[b]])
+    found, kind, there = raw.xywhr[told], family[best[told]], xywhr_from_corners(labels.corners)
+    a, b = candidate_pairs(found, there).T
+    iou = iou_pairs(found[a], there[b])
+    fits = (iou >= MIN_IOU) & (kind[a] == family[labels.classes[b]])
     partner = one_to_one(a[fits], b[fits], iou[fits], score[told])
     false = (partner == WRONG) & _judged(found, tile_px, spec.gsd_m)
-    missed = _judged(xywhr, tile_px, spec.gsd_m)
+    missed = _judged(there, tile_px, spec.gsd_m)
     missed[partner[partner != WRONG]] = False
     rail_vehicle = list(table.families).index("rail_vehicle")
     return Faults(
