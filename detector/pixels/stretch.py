@@ -14,7 +14,7 @@ from detector.scene import Scene
 
 PERCENTILES = (0.5, 99.5)
 SAMPLE_PX = 1024  # the stretch looks at no more than this many pixels squared
-SAMPLE_WINDOWS = 8  # per axis, in scenes larger than that: few, for each has whole blocks of the file decoded
+MOST_WINDOWS = 8  # per axis, in scenes larger than that: few, for each has whole blocks of the file decoded
 SOLID_PX = 5  # zeros narrower than this are shadow, not blank
 BLANK_SHARE = 0.10  # of the samples along the scene's edge: then zero means "no data"
 
@@ -136,8 +136,9 @@ def sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Windows (x, y, w, h) of at most `SAMPLE_PX` squared pixels in all, spread evenly over the scene.
 
     They are read at full resolution, so that neither overviews nor the cut into files changes a
-    percentile, and their number is bounded, so that a scene of any size costs the same. All but the last ones
-    begin at multiples of their size, which blocks of files do too, so that each needs one block.
+    percentile. There is one for about every `SAMPLE_PX` pixels along an axis, 2, 4 or 8, so that a scene of any size
+    costs the same, and of a smaller one only a part is decoded. All but the last ones begin at multiples of their size,
+    which blocks of files do too, so that each needs one block.
     """
     columns, rows = _sample_spans(width), _sample_spans(height)
     return [(x, y, w, h) for y, h in rows for x, w in columns]
@@ -146,8 +147,9 @@ def sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
 def _sample_spans(length: int) -> list[tuple[int, int]]:
     if length <= SAMPLE_PX:
         return [(start, min(256, length - start)) for start in range(0, length, 256)]
-    size = SAMPLE_PX // SAMPLE_WINDOWS
-    starts = np.linspace(0, length - size, SAMPLE_WINDOWS).astype(int)
+    number = min(MOST_WINDOWS, max(2, 1 << (length // SAMPLE_PX).bit_length() - 1))
+    size = SAMPLE_PX // number
+    starts = np.linspace(0, length - size, number).astype(int)
     return [(int(start), size) for start in (*(starts[:-1] // size * size), length - size)]
 
 
