@@ -76,8 +76,8 @@ class TileGrid:
         overlap: what neighbouring windows share, at most half of the edge.
     """
 
-    size: int = 640
-    overlap: int = 128
+    size: int
+    overlap: int
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 <= self.overlap * 2 <= self.size:
