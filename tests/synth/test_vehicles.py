@@ -27,7 +27,7 @@ LENGTH_LIMITS_M = {
     "flat_empty": (12.4, 27.3), "flat_loaded": (12.4, 27.3), "flat_container": (12.4, 27.2), "well": (14.6, 21.7),
     "lumber": (13.2, 22.5), "coil": (10.8, 17.2), "hopper": (9.0, 18.3), "hopper_open": (9.0, 16.3),
     "two_axle": (7.5, 10.5), "autorack": (12.8, 27.5), "passenger": (24.0, 26.4), "tarped": (10.0, 20.0),
-    "locomotive": (9.5, 22.3),
+    "locomotive": (9.5, 22.3), "odd": (8.0, 26.0),
 }  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_labels_are_classes_and_weights_are_kinds() -> None:
     assert set(KINDS.values()) <= names
     assert set(WEIGHTS) == set(REGIONS)
     for weights in WEIGHTS.values():
-        assert set(weights) == set(KINDS)
+        assert set(weights) == set(KINDS) - {"odd"}
 
 
 def test_an_unknown_kind_is_an_error() -> None:

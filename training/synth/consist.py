@@ -15,7 +15,7 @@ MAX_GAP_M = 1.5
 UNIT_WEIGHTS: Mapping[str, float] = {
     "hopper_open": 5, "hopper": 3, "tank": 2.5, "open_loaded": 2, "open_empty": 2, "well": 2, "autorack": 2,
     "coil": 1.5, "two_axle": 1.5, "flat_container": 1.5, "covered": 1, "flat_empty": 1, "lumber": 1, "tarped": 0.7,
-    "flat_loaded": 0.7,
+    "flat_loaded": 0.7, "odd": 1,
 }  # fmt: skip
 """How much likelier a kind travels in unit trains than among others; kinds left out never do."""
 

@@ -165,6 +165,8 @@ class TrafficRanges(Settings):
     """Share of dates on which most strings are cuts of one unit train, of equal cars."""
     alone: Share
     """Share of strings that are a single wagon or two."""
+    odd: Share = 0.0
+    """Share of the cars without a tarpaulin that are of no known make: random panels, ribs and colours."""
 
 
 class Profile(Settings):

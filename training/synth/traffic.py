@@ -42,6 +42,7 @@ class Demand:
         depot: a line of locomotives stands on a track of its own.
         unit: most strings are one unit train, parked in cuts.
         alone: share of strings that are a single wagon or two.
+        odd: share of the cars without a tarpaulin that are of no known make.
     """
 
     cars: int
@@ -54,6 +55,7 @@ class Demand:
     depot: bool = False
     unit: bool = False
     alone: float = 0.0
+    odd: float = 0.0
 
 
 def demand(rng: np.random.Generator, ranges: TrafficRanges, region: str) -> Demand:
@@ -71,14 +73,18 @@ def demand(rng: np.random.Generator, ranges: TrafficRanges, region: str) -> Dema
         depot=bool(rng.random() < ranges.depot),
         unit=bool(rng.random() < ranges.unit_trains),
         alone=ranges.alone,
+        odd=ranges.odd,
     )
 
 
-def kind_weights(region: str, tarped: float) -> dict[str, float]:
-    """Frequencies of kinds with a wanted share of tarped cars among the rail cars."""
+def kind_weights(region: str, tarped: float, odd: float = 0.0) -> dict[str, float]:
+    """Frequencies of kinds with a wanted share of tarped cars among the rail cars, and of odd ones among the others."""
     weights = dict(WEIGHTS[region])
+    others = sum(w for kind, w in weights.items() if KINDS[kind] == "railcar")
+    if odd > 0:
+        weights["odd"] = others * odd / max(1 - odd, 1e-3)
+        others += weights["odd"]
     if tarped >= 0:
-        others = sum(w for kind, w in weights.items() if KINDS[kind] == "railcar")
         weights["tarped"] = others * tarped / max(1 - tarped, 1e-3)
     return weights
 
@@ -89,7 +95,7 @@ def on_tracks(rng: np.random.Generator, yard: Yard, wanted: Demand, gap_m: tuple
     Law: the number of rail cars is at most `wanted.cars`, and less only where no track has room.
     """
     placed: list[Placement] = []
-    weights = kind_weights(wanted.region, wanted.tarped)
+    weights = kind_weights(wanted.region, wanted.tarped, wanted.odd)
     stretches = _stretches(rng, yard, wanted)
     missing = wanted.cars
     unit = Fleet.of_unit_train(rng, weights) if wanted.unit else None

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from training.synth import flats, freight, roofed, traction
+from training.synth import flats, freight, odd, roofed, traction
 from training.synth.solid import Draw, Part, Size, Solid, assemble, turned
 
 Range = tuple[float, float]
@@ -16,7 +16,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "flat_empty": "railcar", "flat_loaded": "railcar", "flat_container": "railcar", "well": "railcar",
         "lumber": "railcar", "coil": "railcar", "hopper": "railcar", "hopper_open": "railcar",
         "two_axle": "railcar", "autorack": "railcar", "passenger": "railcar", "tarped": "tarped_railcar",
-        "locomotive": "locomotive",
+        "locomotive": "locomotive", "odd": "railcar",
     }
 )  # fmt: skip
 """Kinds of rail vehicles and the class of each."""
@@ -48,7 +48,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         },
     }
 )  # fmt: skip
-"""How often each kind stands in a yard of a region, per wagon."""
+"""How often each kind stands in a yard of a region, per wagon; `odd` ones are of no region."""
 
 LENGTHS_M: Mapping[str, Mapping[str, tuple[Range, ...]]] = MappingProxyType(
     {
@@ -86,6 +86,7 @@ LENGTHS_M: Mapping[str, Mapping[str, tuple[Range, ...]]] = MappingProxyType(
         "coil": {"north_america": ((12.8, 15.0), (16.0, 17.2)), "": ((10.8, 12.2), (11.6, 12.1), (13.0, 14.0))},
         "two_axle": {"": ((7.5, 8.6), (8.4, 9.4), (9.2, 10.5))},
         "autorack": {"north_america": ((27.0, 27.5),), "": ((12.8, 14.2), (25.0, 26.4))},
+        "odd": {"": ((8.0, 12.0), (12.0, 15.0), (15.0, 20.0), (20.0, 26.0))},
         "passenger": {"north_america": ((25.3, 25.9),), "": ((24.0, 24.6), (26.0, 26.4), (26.0, 26.4))},
         "locomotive": {
             "europe": ((9.5, 12.5), (14.8, 17.0), (17.0, 19.6)),
@@ -218,6 +219,11 @@ def _locomotive(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     return size, traction.locomotive(draw, size)
 
 
+def _odd(draw: Draw, length: float) -> tuple[Size, list[Part]]:
+    size = Size(length, draw.between(2.5, 3.25), draw.between(1.5, 4.6))
+    return size, odd.odd(draw, size)
+
+
 def _tarped(draw: Draw, length: float) -> tuple[Size, list[Part]]:
     size = Size(min(length, 20.0), draw.between(2.6, 3.2), draw.between(2.3, 4.2))
     return size, flats.tarped(draw, size)
@@ -228,7 +234,7 @@ _BUILDERS: Mapping[str, Callable[[Draw, float], tuple[Size, list[Part]]]] = {
     "flat_empty": _flat_empty, "flat_loaded": _flat_loaded, "flat_container": _flat_container,
     "well": _well, "lumber": _lumber, "coil": _coil, "hopper": _hopper, "hopper_open": _hopper_open,
     "two_axle": _two_axle, "autorack": _autorack, "passenger": _passenger, "locomotive": _locomotive,
-    "tarped": _tarped,
+    "tarped": _tarped, "odd": _odd,
 }  # fmt: skip
 
 
