@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.detection.strips import bands, pictures
 from detector.errors import RailcarsError
+from detector.memory import free_at_once
 from detector.pixels.look import look_sums, no_sums
 from detector.pixels.modelgrid import NATIVE
 from detector.pixels.stretch import Stretch
@@ -97,6 +98,7 @@ class Readers:
         self._flows: list[_Flow] = []
 
     def __enter__(self) -> Self:
+        free_at_once()
         for team in (self._tiles, self._openers):
             team.start()
         return self

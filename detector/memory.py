@@ -1,0 +1,19 @@
+"""How the process gives memory back."""
+
+import ctypes
+import sys
+from contextlib import suppress
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's <malloc.h>
+_LARGE = 1 << 20
+
+
+def free_at_once() -> None:
+    """From now on, arrays of 1 MiB and more go back to the system when they are freed; without effect but on glibc.
+
+    By itself, glibc keeps ever larger ones for later use, up to 32 MiB each and in every thread, after the first such
+    array was freed: a stream of tiles, strips and blocks of files of many sizes then holds twice what it uses.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").mallopt(_MMAP_THRESHOLD, _LARGE)
