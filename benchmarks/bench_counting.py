@@ -67,7 +67,7 @@ def find_material(run: Path, truth: Path, calibration_run: Path, calibration_tru
         calibration=calibration,
         labelled={group: labelled_scenes(fitted, classes, table) for group, classes in table.groups.items()},
         threshold={
-            group: record["weights"]["threshold"][list(table.families)[table.family_of(classes[0])]]
+            group: record["weights"]["threshold"][table.family_of(classes[0])]
             for group, classes in table.groups.items()
         },
         config=count_config(),

@@ -77,7 +77,7 @@ def half(weights: Weights) -> Pass:
     """The network at half resolution."""
     spec = weights.spec.model_copy(update={"imgsz": weights.spec.imgsz // 2, "score_floor": _LEAST})
     backend = open_backend(Weights(spec, weights.folder), detect_config())
-    rail_vehicles = np.array(spec.families(class_table())) == list(class_table().families).index(FAMILY)
+    rail_vehicles = np.isin(spec.classes, class_table().families[FAMILY])
 
     def highest(images: Sequence[Image]) -> list[float]:
         pairs = (image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, 3) for image in images)
@@ -100,7 +100,7 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
     backend = open_backend(weights, planner.config)
     passes: dict[str, Pass] = {"spread": spread, "edges": edges, "network at half resolution": half(weights)}
     threshold = np.array(weights.spec.thresholds(planner.table))
-    number = list(planner.table.families).index(FAMILY)
+    rail_vehicle = np.isin(weights.spec.classes, planner.table.families[FAMILY])
     found: list[int] = []
     cheap: dict[str, list[float]] = {name: [] for name in passes}
     seconds = dict.fromkeys(["network", *passes], 0.0)
@@ -116,7 +116,7 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
             scores = owned(tile, raw, view, planner).scores
             best = scores.argmax(axis=1)
             detected = scores.max(axis=1, initial=0.0) >= threshold[best]
-            found.append(int((detected & (planner.families[best] == number)).sum()))
+            found.append(int((detected & rail_vehicle[best]).sum()))
         for name, look in passes.items():
             started = time.process_time()
             cheap[name] += look(pictures)

@@ -54,9 +54,9 @@ class ClassTable(Settings):
         members = set(self.families[family])
         return next((own for own in self.groups.values() if set(own) <= members), self.families[family])
 
-    def family_of(self, name: str) -> int:
-        """Index of the merge family that holds class `name`."""
-        return next(i for i, members in enumerate(self.families.values()) if name in members)
+    def family_of(self, name: str) -> str:
+        """The merge family that holds class `name`."""
+        return next(family for family, members in self.families.items() if name in members)
 
 
 class DetectConfig(Settings):

@@ -62,12 +62,12 @@ class ModelSpec(Settings):
 
     def families(self, table: ClassTable) -> tuple[int, ...]:
         """Merge family of each class output, as an index into `table.families`."""
-        return tuple(table.family_of(name) for name in self.classes)
+        families = list(table.families)
+        return tuple(families.index(table.family_of(name)) for name in self.classes)
 
     def thresholds(self, table: ClassTable) -> tuple[float, ...]:
         """Operating threshold of each class output, that of its family."""
-        by_family = [self.operating_threshold[family] for family in table.families]
-        return tuple(by_family[index] for index in self.families(table))
+        return tuple(self.operating_threshold[table.family_of(name)] for name in self.classes)
 
 
 @dataclass(frozen=True)

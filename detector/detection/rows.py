@@ -236,8 +236,7 @@ def _flags(
     shapely.prepare(inner)
     outlines = shapely.polygons(corners_px)
     whole = np.asarray(shapely.contains_properly(inner, outlines), dtype=bool)
-    families = list(table.families)
-    bounds = np.array([PLAUSIBLE_M[families[index]] for index in spec.families(table)])[found.best]
+    bounds = np.array([PLAUSIBLE_M[table.family_of(name)] for name in spec.classes])[found.best]
     odd_size = np.any((sides_m < bounds[..., 0]) | (sides_m > bounds[..., 1]), axis=1)
     return [
         ";".join(name for name, on in (("edge", not held), ("size", odd)) if on)

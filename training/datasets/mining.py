@@ -61,10 +61,8 @@ def faults(
     false = (partner == WRONG) & _judged(found, tile_px, spec.gsd_m)
     missed = _judged(there, tile_px, spec.gsd_m)
     missed[partner[partner != WRONG]] = False
-    rail_vehicle = list(table.families).index("rail_vehicle")
-    return Faults(
-        float(score[told][false].sum() + missed.sum()), int((kind[false] == rail_vehicle).sum()), int(missed.sum())
-    )
+    on_rail = np.isin(spec.classes, table.families["rail_vehicle"])[best[told]]
+    return Faults(float(score[told][false].sum() + missed.sum()), int((false & on_rail).sum()), int(missed.sum()))
 
 
 def _judged(xywhr: Floats, tile_px: int, gsd_m: float) -> Bools:
