@@ -342,3 +342,14 @@ def test_samples_are_bounded_and_inside(width: int, height: int) -> None:
     assert (x + w).max() == width
     assert (y + h).max() == height
     assert (w * h).sum() == min(width, SAMPLE_PX) * min(height, SAMPLE_PX)
+
+
+@pytest.mark.parametrize(("edge_px", "blocks"), [(2048, 4), (4096, 16), (8192, 64), (40_960, 64)])
+def test_samples_need_few_blocks_of_a_file(edge_px: int, blocks: int) -> None:
+    needed = {
+        (column, row)
+        for x, y, w, h in sample_windows(edge_px, edge_px)
+        for column in range(x // 512, (x + w - 1) // 512 + 1)
+        for row in range(y // 512, (y + h - 1) // 512 + 1)
+    }
+    assert len(needed) == blocks
