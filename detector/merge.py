@@ -1,15 +1,28 @@
 """Seams and duplicates: which boxes of many overlapping views stand for one object each.
 
-Two steps, one rule: `merge_tile` settles the boxes of one window and drops those whose centre another tile
-owns; `merge` settles what the tiles of a scene still say twice. Both judge by exact oriented overlap.
+Two steps, one rule: `merge_tile` settles the boxes that one tile owns, and where exactly its objects lie; `merge`
+settles what the tiles of a scene still say twice. Both judge by exact oriented overlap.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detector.geometry import Bools, BoxIndex, Floats, Ints, areas, as_xywhr, canonical, intersection_areas
+from detector.geometry import (
+    Bools,
+    BoxIndex,
+    Floats,
+    Ints,
+    areas,
+    as_xywhr,
+    candidate_pairs,
+    canonical,
+    intersection_areas,
+    iou_pairs,
+)
 from detector.tiling import SLACK_PX, Tile
 
+ALIKE_IOU = 0.5
+"""From this overlap on, two boxes say where one and the same object is."""
 _FIRST_BLOCK, _FIRST_PAIRS, _LARGEST_BLOCK, _GROWTH = 16, 1 << 16, 2048, 2
 
 
@@ -62,11 +75,8 @@ def merge(
 
 def merge_tile(
     tile: Tile, xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, *, threshold_ios: float = 0.5
-) -> tuple[Ints, Bools]:
-    """Rows of one tile's boxes that are worth keeping for the scene's merge, and which of these are cut.
-
-    Within one window a cut box is seen as well as a whole one, so the score alone decides. Boxes whose centre
-    lies more than `SLACK_PX` outside the tile's core are then left to the tile that owns it.
+) -> tuple[Ints, Floats, Bools]:
+    """One tile's objects: those whose centre is no more than `SLACK_PX` outside its core.
 
     Args:
         tile: where the boxes were found.
@@ -76,12 +86,50 @@ def merge_tile(
         threshold_ios: as in `merge`.
 
     Returns:
-        Ascending rows, K, and for each whether the window's end cuts the box, K (see `Tile.cuts`).
+        Rows of the boxes kept, K, ascending; where these objects are, K x 5, see `averaged`; and for each whether the
+        window's end cuts the box, K, see `Tile.cuts`.
     """
-    boxes = as_xywhr(xywhr)
-    kept = merge(boxes, score, group, threshold_ios=threshold_ios)
-    kept = kept[tile.owns(boxes[kept, :2], SLACK_PX)]
-    return kept, tile.cuts(boxes[kept])
+    boxes, scores, groups, _ = _checked(xywhr, score, group, None)
+    mine = np.flatnonzero(tile.owns(boxes[:, :2], SLACK_PX))
+    boxes, scores, groups = boxes[mine], scores[mine], groups[mine]
+    cut = tile.cuts(boxes)
+    kept = merge(boxes, scores, groups, cut=cut, threshold_ios=threshold_ios)
+    return mine[kept], averaged(boxes, scores, groups, kept, cut=cut), cut[kept]
+
+
+def averaged(
+    xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, kept: Ints, *, cut: ArrayLike | None = None
+) -> Floats:
+    """Where the objects are that kept boxes stand for, K x 5: the mean of all that is said of each, by score.
+
+    What is said of it are the boxes of its group with an IoU of `ALIKE_IOU` and more, itself included; of a whole box
+    only the whole ones, since a cut one does not know the length. The best box of many is the surest that
+    something is there, not the most exact: each errs in its own way (Solovyev et al., Weighted boxes fusion, 2021).
+
+    Laws: a box that none is like stays as it is, and so do copies of one box; the order of the rows does not matter
+    beyond rounding; it moves, turns and grows with the boxes.
+
+    Args:
+        xywhr: boxes, N x 5.
+        score: N, above 0.
+        group: N integers.
+        kept: K rows of these.
+        cut: N, as in `merge`.
+    """
+    boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
+    mean = boxes[kept]
+    a, b = candidate_pairs(mean, boxes).T
+    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]])
+    a, b = a[told], b[told]
+    alike = iou_pairs(mean[a], boxes[b]) >= ALIKE_IOU
+    a, b = a[alike], b[alike]
+    quarters = np.rint((boxes[b, 4] - mean[a, 4]) / (np.pi / 2))
+    sides = np.where(quarters[:, None] % 2 == 0, boxes[b, 2:4], boxes[b, 3:1:-1])
+    turn = boxes[b, 4] - mean[a, 4] - quarters * (np.pi / 2)
+    off = np.column_stack([boxes[b, :2] - mean[a, :2], sides - mean[a, 2:4], turn])
+    weight = np.bincount(a, scores[b], len(kept))
+    moved = np.column_stack([np.bincount(a, scores[b] * column, len(kept)) for column in off.T])
+    return canonical(mean + np.divide(moved, weight[:, None], out=np.zeros_like(mean), where=weight[:, None] > 0))
 
 
 def _checked(

@@ -20,7 +20,7 @@ from detector.store import content_key
 from detector.tiling import Tile, TileGrid
 from detector.weights import Weights
 
-TILE_VERSION = 3
+TILE_VERSION = 4
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
 PART_VERSION = 3
 """Raise it when the same tiles would give other rows."""
@@ -124,8 +124,12 @@ class Planner:
 
     @cached_property
     def families(self) -> NDArray[np.int64]:
-        """(C,) number of each class's family: boxes of one family compete."""
+        """(C,) number of each class's family."""
         return np.array(self.weights.spec.families(self.table), dtype=np.int64)
+
+    def judged(self, scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Of N boxes with class scores (N, C): the best score, and its class's family, inside which boxes compete."""
+        return scores.max(axis=1, initial=0.0), self.families[scores.argmax(axis=1)]
 
     @cached_property
     def _settings(self) -> list[Any]:

@@ -12,8 +12,8 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detector.geometry import Floats, Ints, corners_from_xywhr
-from detector.merge import merge, merge_tile
+from detector.geometry import Floats, Ints, canonical, corners_from_xywhr, iou_pairs
+from detector.merge import averaged, merge, merge_tile
 from detector.tiling import EDGE_PX, Tile, TileGrid
 from tests.support import Views, all_tiles, perfect_views, placed, yard
 
@@ -31,8 +31,9 @@ def _seam_merged(views: Views, tiles: list[Tile]) -> Views:
     left = []
     for number, tile in enumerate(tiles):
         rows = np.flatnonzero(views.tile == number)
-        kept, cut = merge_tile(tile, views.xywhr[rows], views.score[rows], np.zeros(len(rows)))
+        kept, boxes, cut = merge_tile(tile, views.xywhr[rows], views.score[rows], np.zeros(len(rows)))
         np.testing.assert_array_equal(cut, views.cut[rows[kept]])
+        np.testing.assert_array_equal(boxes, canonical(views.xywhr[rows[kept]]))  # seen once by a tile
         left.append(rows[kept])
     survivors = views.take(np.concatenate(left))
     return survivors.take(merge(survivors.xywhr, survivors.score, _one_group(survivors), cut=survivors.cut))
@@ -169,6 +170,81 @@ def test_groups_are_merged_as_if_alone(crowd: tuple[Floats, Floats, Ints, Ints])
     assert together.tolist() == sorted(np.concatenate(apart).tolist())
 
 
+def _near(boxes: Floats, others: Floats) -> None:
+    """The same rectangles, up to rounding."""
+    for box, other in zip(corners_from_xywhr(boxes), corners_from_xywhr(others), strict=True):
+        gaps = np.linalg.norm(box[:, None] - other[None], axis=2)
+        assert gaps.min(axis=1).max() < 1e-6
+
+
+@without_deadline
+@given(crowds(), seeds)
+def test_averages_do_not_depend_on_the_order(crowd: tuple[Floats, Floats, Ints, Ints], seed: int) -> None:
+    boxes, scores, groups, cuts = crowd
+    kept = merge(boxes, scores, groups, cut=cuts)
+    order = np.random.default_rng(seed).permutation(len(boxes))
+    place = np.argsort(order)
+    shuffled = averaged(boxes[order], scores[order], groups[order], place[kept], cut=cuts[order])
+    _near(averaged(boxes, scores, groups, kept, cut=cuts), shuffled)
+
+
+@without_deadline
+@given(
+    crowds(),
+    st.floats(0, math.tau),
+    st.floats(0.5, 3),
+    st.tuples(st.floats(-1000, 1000), st.floats(-1000, 1000)),
+)
+def test_averages_move_turn_and_grow_with_the_boxes(
+    crowd: tuple[Floats, Floats, Ints, Ints], angle: float, scale: float, shift: tuple[float, float]
+) -> None:
+    boxes, scores, groups, cuts = crowd
+    kept = merge(boxes, scores, groups, cut=cuts)
+    same_frame = averaged(boxes, scores, groups, kept, cut=cuts)
+    pairs = np.stack(np.meshgrid(kept, np.arange(len(boxes)), indexing="ij"), axis=-1).reshape(-1, 2)
+    assume((np.abs(iou_pairs(boxes[pairs[:, 0]], boxes[pairs[:, 1]]) - 0.5) > 1e-9).all())  # rounding decides there
+    turns = np.abs(np.mod(boxes[pairs[:, 0], 4] - boxes[pairs[:, 1], 4], math.pi / 2) - math.pi / 4)
+    assume((turns > 1e-9).all())
+
+    def moved(rows: Floats) -> Floats:
+        x, y = rows[:, :2].T * scale
+        turned = [x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)]
+        return np.column_stack([np.transpose(turned) + shift, rows[:, 2:4] * scale, rows[:, 4] + angle])
+
+    _near(averaged(moved(boxes), scores, groups, kept, cut=cuts), moved(same_frame))
+
+
+@without_deadline
+@given(crowds(), st.integers(1, 4))
+def test_copies_of_a_box_average_to_it(crowd: tuple[Floats, Floats, Ints, Ints], copies: int) -> None:
+    boxes, scores, groups, cuts = (rows[:1] for rows in crowd)
+    table = [np.repeat(rows, copies, axis=0) for rows in (boxes, scores, groups)]
+    kept = np.arange(min(1, len(boxes)))
+    np.testing.assert_array_equal(averaged(*table, kept, cut=np.repeat(cuts, copies)), canonical(boxes))
+
+
+def test_many_inexact_boxes_say_together_where_a_car_is() -> None:
+    rng = np.random.default_rng(5)
+    car = np.array([100.0, 80.0, 50.0, 10.0, 0.6])
+    boxes = car + rng.normal(0, 1, (40, 5)) * [2, 2, 4, 1, 0.05]
+    scores = rng.uniform(0.2, 0.9, 40)
+    best = np.array([scores.argmax()])
+    found = averaged(boxes, scores, np.zeros(40), best)
+    assert iou_pairs(found, car[None])[0] > max(0.9, iou_pairs(boxes[best], car[None])[0])
+
+
+def test_what_is_said_of_a_box() -> None:
+    boxes = np.array([CAR, (4, 0, 26, 6.2, 0), (2, 1, 34, 6.2, 0), (18, 0, 70, 6.2, 0), (0, 9, 34, 6.2, 0)])
+    scores, groups = np.array([0.6, 0.5, 0.2, 0.5, 0.5]), np.array([0, 0, 0, 0, 0])
+    first = np.array([0])
+    whole = averaged(boxes, scores, groups, first, cut=[0, 1, 0, 0, 0])
+    np.testing.assert_allclose(whole, [(0.5, 0.25, 34, 6.2, 0)])  # neither the cut one nor the one over two cars
+    of_group = averaged(boxes, scores, np.array([0, 0, 1, 0, 0]), first, cut=[0, 1, 0, 0, 0])
+    np.testing.assert_allclose(of_group, [CAR])
+    cut = averaged(boxes, scores, groups, np.array([1]), cut=[0, 1, 0, 0, 0])
+    assert 26 < cut[0, 2] < 34
+
+
 CAR, NEXT = (0.0, 0.0, 34.0, 6.2, 0.0), (36.0, 0.0, 34.0, 6.2, 0.0)
 
 
@@ -190,8 +266,9 @@ def test_who_goes_to_whom(boxes: Floats, scores: list[float], cut: list[int], ke
 
 def test_empty_input_gives_empty_output() -> None:
     tile = all_tiles(TileGrid(640, 64), (640, 640))[0]
-    kept, cut = merge_tile(tile, [], [], [])
+    kept, boxes, cut = merge_tile(tile, [], [], [])
     assert merge([], [], []).shape == kept.shape == cut.shape == (0,)
+    assert boxes.shape == (0, 5)
     assert merge([], [], []).dtype == kept.dtype == np.int64
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from detector.backends import RawBoxes
 from detector.config import ClassTable
 from detector.geometry import Bools, Floats, candidate_pairs, iou_pairs, xywhr_from_corners
-from detector.merge import merge
+from detector.merge import averaged, merge
 from detector.weights import ModelSpec
 from training.datasets.balance import MOST
 from training.evaluation.matching import WRONG, one_to_one
@@ -53,7 +53,8 @@ def faults(
     best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
     kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
     told = kept[score[kept] >= threshold[best[kept]]]
-    found, kind, there = raw.xywhr[told], family[best[told]], xywhr_from_corners(labels.corners)
+    found, kind = averaged(raw.xywhr, score, family[best], told), family[best[told]]
+    there = xywhr_from_corners(labels.corners)
     a, b = candidate_pairs(found, there).T
     iou = iou_pairs(found[a], there[b])
     fits = (iou >= MIN_IOU) & (kind[a] == family[labels.classes[b]])
