@@ -133,6 +133,18 @@ def _shared_areas(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.minimum(shared, smaller))
 
 
+def holds(xywhr: Floats, xy: Floats) -> Bools:
+    """Whether the box of each row holds the point of that row, N; points N x 2.
+
+    Law: of two boxes with an IoU above 1/2 each holds the other's centre, since any line through a box's centre halves
+    it.
+    """
+    cos, sin = np.cos(xywhr[:, 4]), np.sin(xywhr[:, 4])
+    dx, dy = (xy - xywhr[:, :2]).T
+    along, across = np.abs(dx * cos + dy * sin), np.abs(dy * cos - dx * sin)
+    return np.asarray((along <= xywhr[:, 2] / 2) & (across <= xywhr[:, 3] / 2))
+
+
 def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 

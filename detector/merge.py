@@ -16,6 +16,7 @@ from detector.geometry import (
     as_xywhr,
     candidate_pairs,
     canonical,
+    holds,
     intersection_areas,
     iou_pairs,
 )
@@ -119,7 +120,7 @@ def averaged(
     boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
     mean = boxes[kept]
     a, b = candidate_pairs(mean, boxes).T
-    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]])
+    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]]) & holds(boxes[b], mean[a, :2])
     a, b = a[told], b[told]
     alike = iou_pairs(mean[a], boxes[b]) >= ALIKE_IOU
     a, b = a[alike], b[alike]

@@ -15,6 +15,7 @@ from detector.geometry import (
     candidate_pairs,
     canonical,
     corners_from_xywhr,
+    holds,
     intersection_areas,
     ios_pairs,
     iou_pairs,
@@ -151,6 +152,23 @@ def test_candidate_pairs_miss_no_overlap(seed: int) -> None:
     overlapping = upper[intersection_areas(a[upper[:, 0]], a[upper[:, 1]]) > 1e-9]
     assert set(map(tuple, overlapping)) <= set(map(tuple, within))
     assert within.tolist() == sorted(within.tolist())
+
+
+@without_deadline
+@given(seeds, st.floats(0, 3))
+def test_boxes_that_are_alike_hold_each_others_centres(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    a = _random_boxes(rng, 50)
+    b = a + rng.normal(0, spread, a.shape) * [1, 1, 1, 1, 0.1]
+    b[:, 2:4] = np.abs(b[:, 2:4])
+    alike = iou_pairs(a, b) > 0.5 + 1e-9
+    assert holds(a, b[:, :2])[alike].all()
+    assert holds(b, a[:, :2])[alike].all()
+
+
+def test_a_box_holds_its_inside() -> None:
+    box = np.array([[10.0, 5.0, 8.0, 2.0, math.pi / 4]] * 3)
+    assert holds(box, np.array([[12.0, 7.0], [12.0, 3.0], [10.0, 5.0]])).tolist() == [True, False, True]
 
 
 def test_empty_input_gives_empty_arrays_of_the_right_shape() -> None:
