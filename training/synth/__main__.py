@@ -61,7 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", type=Path, default=None, help="YAML of ranges (default: configs/synth-train.yaml)")
     parser.add_argument("--facilities", type=int, default=10, help="how many facilities")
     parser.add_argument("--dates", type=int, default=4, help="dates of each")
-    parser.add_argument("--seed", type=int, default=1, help="facilities have seeds 1000 * SEED, 1000 * SEED + 1, ...")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="facilities have seeds 1000 * SEED, 1000 * SEED + 1, ...; 9000 and more are the benchmark's",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder; finished files in it are kept")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--backgrounds", type=Path, default=None, help="folder of aerial pictures without rail cars")
