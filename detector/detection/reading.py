@@ -34,7 +34,7 @@ T = TypeVar("T", bound="Job")
 
 READ_ERRORS = (OSError, RasterioError, RailcarsError, ValueError)
 """What a damaged or vanished file raises while it is read."""
-AHEAD_PER_THREAD = 16
+AHEAD_PER_THREAD = 8
 
 
 @dataclass(frozen=True)
