@@ -65,13 +65,7 @@ def merge(
     Raises:
         ValueError: lengths differ, a value is not finite, or the threshold is outside (0, 1].
     """
-    boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
-    if not 0 < threshold_ios <= 1:
-        raise ValueError(f"threshold_ios must be in (0, 1]. Received: {threshold_ios}.")
-    x, y, w, h, angle = boxes.T
-    order = np.lexsort((groups, angle, h, w, y, x, -scores, cuts))
-    kept = order[_greedy(boxes[order], groups[order], threshold_ios)]
-    return np.sort(kept)
+    return _kept(*_checked(xywhr, score, group, cut), threshold_ios)
 
 
 def merge_tile(
@@ -94,8 +88,8 @@ def merge_tile(
     mine = np.flatnonzero(tile.owns(boxes[:, :2], SLACK_PX))
     boxes, scores, groups = boxes[mine], scores[mine], groups[mine]
     cut = tile.cuts(boxes)
-    kept = merge(boxes, scores, groups, cut=cut, threshold_ios=threshold_ios)
-    return mine[kept], averaged(boxes, scores, groups, kept, cut=cut), cut[kept]
+    kept = _kept(boxes, scores, groups, cut, threshold_ios)
+    return mine[kept], _averaged(boxes, scores, groups, cut, kept), cut[kept]
 
 
 def averaged(
@@ -117,20 +111,7 @@ def averaged(
         kept: K rows of these.
         cut: N, as in `merge`.
     """
-    boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
-    mean = boxes[kept]
-    a, b = candidate_pairs(mean, boxes).T
-    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]]) & holds(boxes[b], mean[a, :2])
-    a, b = a[told], b[told]
-    alike = iou_pairs(mean[a], boxes[b]) >= ALIKE_IOU
-    a, b = a[alike], b[alike]
-    quarters = np.rint((boxes[b, 4] - mean[a, 4]) / (np.pi / 2))
-    sides = np.where(quarters[:, None] % 2 == 0, boxes[b, 2:4], boxes[b, 3:1:-1])
-    turn = boxes[b, 4] - mean[a, 4] - quarters * (np.pi / 2)
-    off = np.column_stack([boxes[b, :2] - mean[a, :2], sides - mean[a, 2:4], turn])
-    weight = np.bincount(a, scores[b], len(kept))
-    moved = np.column_stack([np.bincount(a, scores[b] * column, len(kept)) for column in off.T])
-    return canonical(mean + np.divide(moved, weight[:, None], out=np.zeros_like(mean), where=weight[:, None] > 0))
+    return _averaged(*_checked(xywhr, score, group, cut), kept)
 
 
 def _checked(
@@ -148,6 +129,34 @@ def _checked(
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite. Received: {scores[~np.isfinite(scores)][0]}.")
     return boxes, scores, groups, cuts
+
+
+def _kept(boxes: Floats, scores: Floats, groups: Ints, cuts: Bools, threshold: float) -> Ints:
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold_ios must be in (0, 1]. Received: {threshold}.")
+    if len(boxes) == 0:  # as in most tiles of many a scene
+        return np.empty(0, dtype=np.int64)
+    x, y, w, h, angle = boxes.T
+    order = np.lexsort((groups, angle, h, w, y, x, -scores, cuts))
+    return np.sort(order[_greedy(boxes[order], groups[order], threshold)])
+
+
+def _averaged(boxes: Floats, scores: Floats, groups: Ints, cuts: Bools, kept: Ints) -> Floats:
+    mean = boxes[kept]
+    if len(mean) == 0:
+        return mean
+    a, b = candidate_pairs(mean, boxes).T
+    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]]) & holds(boxes[b], mean[a, :2])
+    a, b = a[told], b[told]
+    alike = iou_pairs(mean[a], boxes[b]) >= ALIKE_IOU
+    a, b = a[alike], b[alike]
+    quarters = np.rint((boxes[b, 4] - mean[a, 4]) / (np.pi / 2))
+    sides = np.where(quarters[:, None] % 2 == 0, boxes[b, 2:4], boxes[b, 3:1:-1])
+    turn = boxes[b, 4] - mean[a, 4] - quarters * (np.pi / 2)
+    off = np.column_stack([boxes[b, :2] - mean[a, :2], sides - mean[a, 2:4], turn])
+    weight = np.bincount(a, scores[b], len(kept))
+    moved = np.column_stack([np.bincount(a, scores[b] * column, len(kept)) for column in off.T])
+    return canonical(mean + np.divide(moved, weight[:, None], out=np.zeros_like(mean), where=weight[:, None] > 0))
 
 
 def _greedy(boxes: Floats, groups: Ints, threshold: float) -> Bools:
