@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBTrainer
-from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first, unwrap_model
+from ultralytics.utils.torch_utils import TORCH_2_13, strip_optimizer, torch_distributed_zero_first, unwrap_model
 
 from training.fitting.loader import STRIDE, TileDataset, TileLoader
 from training.fitting.network import OrientedBoxNetwork
@@ -25,6 +25,8 @@ from training.settings import TrainConfig
 Listener = Callable[["RailcarTrainer"], None]
 _MOST_WARMUP = 0.1  # of the run
 _RANK = int(os.environ.get("RANK", "-1"))
+# Renamed in torch 2.13.
+_OWN_STATISTICS: dict[str, Any] = {"forward_sync_buffers" if TORCH_2_13 else "broadcast_buffers": False}
 
 
 class RailcarTrainer(OBBTrainer):
@@ -213,7 +215,7 @@ class RailcarTrainer(OBBTrainer):
     def _build_train_pipeline(self) -> None:
         if self.processes > 1:  # Ultralytics does this for GPUs only
             self.world_size = self.processes
-            self.model = DistributedDataParallel(self.model, broadcast_buffers=False)
+            self.model = DistributedDataParallel(self.model, **_OWN_STATISTICS)
         super()._build_train_pipeline()
 
     def _get_warmup_iterations(self, num_batches: int) -> int:
