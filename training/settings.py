@@ -54,7 +54,6 @@ class FitSettings(Settings):
     save_minutes: float = Field(gt=0)
     threads: int = Field(ge=0)
     workers: int = Field(ge=0)
-    cache: bool
 
 
 class AugmentSettings(Settings):

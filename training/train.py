@@ -115,7 +115,6 @@ def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: s
         "dfl": fit.dfl,
         "angle": fit.angle,
         "workers": fit.workers,
-        "cache": fit.cache,
         "degrees": augment.degrees,
         "scale": augment.scale,
         "translate": augment.translate,

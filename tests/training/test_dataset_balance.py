@@ -56,7 +56,7 @@ class TestList:
         assert {built / line for line in lines} == set((built / "images" / "train").iterdir())
         assert len(lines) > len(set(lines))
 
-    def test_training_reads_it_with_tiles_in_memory_and_cached_labels(self, built: Path) -> None:
+    def test_training_reads_it_with_cached_labels(self, built: Path) -> None:
         pytest.importorskip("ultralytics")
         from ultralytics.data.utils import check_det_dataset  # noqa: PLC0415
         from ultralytics.utils import DEFAULT_CFG  # noqa: PLC0415
@@ -67,7 +67,7 @@ class TestList:
         data = check_det_dataset(str(built / "data.yaml"), autodownload=False)
         for _ in range(2):  # the second time with the labels of labels/train.cache
             tiles = TileDataset(
-                0.35, img_path=data["train"], imgsz=64, augment=True, hyp=DEFAULT_CFG, cache=True, data=data, task="obb"
+                0.35, img_path=data["train"], imgsz=64, augment=True, hyp=DEFAULT_CFG, data=data, task="obb"
             )
             assert len(tiles) == len(lines)
             for index in (0, len(lines) - 1):

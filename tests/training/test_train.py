@@ -178,7 +178,6 @@ class TestLoader:
             batch_size=4,
             augment=augment,
             hyp=get_cfg(overrides=arguments),
-            cache=None,
             task="obb",
             data={"names": dict(enumerate(class_names())), "nc": len(class_names()), "channels": 3},
         )

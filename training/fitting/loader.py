@@ -1,7 +1,5 @@
 """Tiles as training sees them: Ultralytics' dataset of oriented boxes, at a fixed GSD."""
 
-import contextlib
-import io
 import math
 import random
 from collections.abc import Iterator
@@ -86,16 +84,9 @@ class TileDataset(YOLODataset):
     ) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[int, int]]:
         """Tile `i` as it is on disk, H x W x 3, and its shape twice (the stock method would resize it)."""
         del rect_mode, resize_short
-        image = self.ims[i]
-        if image is None:
-            image = imread(self.im_files[i], flags=self.cv2_flag)
+        image = imread(self.im_files[i], flags=self.cv2_flag)
         shape = image.shape[:2]
         return image, shape, shape
-
-    def cache_images(self) -> None:
-        """Read all tiles into memory, without the stock progress bar."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            super().cache_images()
 
 
 class TileLoader(DataLoader[dict[str, Any]]):

@@ -104,7 +104,6 @@ class RailcarTrainer(OBBTrainer):
             augment=mode == "train",
             hyp=self.args,
             rect=False,
-            cache=self.args.cache or None,
             stride=STRIDE,
             pad=0.0,
             task="obb",
