@@ -88,6 +88,7 @@ def look_values(rng: np.random.Generator) -> Look:
         red_cast=rng.normal(0, 0.05),
         red_share=rng.exponential(0.005),
         detail=rng.normal(-4, 0.7),
+        cutoff=rng.normal(-0.3, 0.1),
         black_point=rng.uniform(0, 0.4),
         grey_levels=rng.uniform(6.5, 8),
     )

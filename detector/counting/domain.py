@@ -48,6 +48,7 @@ FEATURES: Mapping[str, Feature] = {
     "brightness": Feature("both", "logit", 0.3),
     "contrast": Feature("both", "log", 0.1),
     "detail": Feature("both", "plain", 0.3),
+    "cutoff": Feature("low", "plain", 0.1),
     "chroma": Feature("high", "plain", 0.1),
     "red_cast": Feature("both", "plain", 0.05),
     "red_share": Feature("high", "plain", 0.02),
@@ -58,9 +59,9 @@ FEATURES: Mapping[str, Feature] = {
     "scores": Feature("low", "logit", 0.3),
     "density": Feature("high", "plain", 0.3),
 }
-"""By name: the first ten are of the picture, the others of the rail vehicles that were found in it."""
+"""By name: the first eleven are of the picture, the others of the rail vehicles that were found in it."""
 
-PICTURE, OBJECTS = tuple(FEATURES)[:10], tuple(FEATURES)[10:]
+PICTURE, OBJECTS = tuple(FEATURES)[:11], tuple(FEATURES)[11:]
 
 _LOG, _LOGIT, _DEPTH = (np.array([f.unit == unit for f in FEATURES.values()]) for unit in ("log", "logit", "depth"))
 _LOW_ONLY, _HIGH_ONLY = (np.array([f.side == side for f in FEATURES.values()]) for side in ("low", "high"))

@@ -20,9 +20,9 @@ from detector.store import content_key
 from detector.tiling import Tile, TileGrid
 from detector.weights import Weights
 
-TILE_VERSION = 4
+TILE_VERSION = 5
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 3
+PART_VERSION = 4
 """Raise it when the same tiles would give other rows."""
 
 

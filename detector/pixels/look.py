@@ -16,7 +16,9 @@ from scipy.fft import rfft2
 Floats = NDArray[np.float64]
 
 COARSE, FINE = (0.04, 0.08), (0.15, 0.21)
+BELOW, AT, ABOVE = (0.08, 0.12), (0.14, 0.18), (0.18, 0.22)
 """Bands of the spectrum in cycles per model pixel. At 0.30 m, a picture of 1 m holds nothing above 0.15."""
+_BANDS = (COARSE, FINE, BELOW, AT, ABOVE)
 PATCH_PX = 64
 _PATCHES = 4  # per axis of a tile; every second one is taken, as the fields of one colour of a chessboard
 _STEP = 16  # colours are taken from every sixteenth pixel and row
@@ -24,7 +26,7 @@ _RED, _RED_FROM = 1.5, 0.2  # of a saturated red: so much more than green and bl
 _FLOOR = 0.01  # squared grey levels, below all noise: flat areas would have no logarithm
 _FLAT = 1e-7  # variance of a picture of one grey, with rounding
 _LEVELS = 255.0
-_SIZE = 18
+_SIZE = 21
 _PAIRS = np.triu_indices(3)  # of colours
 
 
@@ -44,6 +46,9 @@ class Look:
         red_share: share of saturated red: vegetation in infrared false colour.
         detail: log of the spectrum's power at 0.15-0.21 over that at 0.04-0.08 cycles per pixel: falls with the
             true resolution, rises with noise.
+        cutoff: log of its power at 0.14-0.18 over the geometric mean of those at 0.08-0.12 and at 0.18-0.22: low where
+            it breaks off, as that of a picture of 1 m does that was brought to smaller pixels, but not that of a
+            soft one, which falls evenly.
         black_point: file value that is stretched to black over the one stretched to white: high under haze.
         grey_levels: log2 of the file's values between the two: few in the dark.
     """
@@ -55,12 +60,13 @@ class Look:
     red_cast: float = math.nan
     red_share: float = math.nan
     detail: float = math.nan
+    cutoff: float = math.nan
     black_point: float = math.nan
     grey_levels: float = math.nan
 
 
 def look_sums(image: NDArray[np.uint8], valid: NDArray[np.bool_], lo: float, hi: float) -> Floats:
-    """(18,) sums over some of the valid pixels of a tile, spread evenly; all zero where nothing is valid.
+    """(21,) sums over some of the valid pixels of a tile, spread evenly; all zero where nothing is valid.
 
     Args:
         image: H x W x 3, stretched.
@@ -80,7 +86,7 @@ def look_sums(image: NDArray[np.uint8], valid: NDArray[np.bool_], lo: float, hi:
 
 
 def no_sums() -> Floats:
-    """(18,) the sums of no pixels."""
+    """(21,) the sums of no pixels."""
     return np.zeros(_SIZE)
 
 
@@ -90,9 +96,9 @@ def look_of(sums: Floats) -> Look:
     Law: tiles may be weighted, and added in any order.
 
     Args:
-        sums: (18,), those of the tiles added up.
+        sums: (21,), those of the tiles added up.
     """
-    count, patches = sums[0], sums[11]
+    count, patches = sums[0], float(sums[11])
     if count <= 0:
         return Look()
     mean, cov = sums[1:4] / count, np.zeros((3, 3))
@@ -101,30 +107,32 @@ def look_of(sums: Floats) -> Look:
     grey, variance = float(mean.mean()), float(cov.mean())
     to_green = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
     spread = float(np.trace(to_green @ cov @ to_green.T)) / 2
-    lo, hi = (float(value) for value in sums[16:] / count)
+    coarse, fine, below, at, above, edges, of_noise = sums[12:19].tolist()
+    lo, hi = (float(value) for value in sums[19:] / count)
     nan = math.nan
     return Look(
-        sharpness=float(sums[14] / sums[15]) if patches > 0 and sums[15] > _FLAT * patches else nan,
+        sharpness=edges / of_noise if patches > 0 and of_noise > _FLAT * patches else nan,
         contrast=math.sqrt(max(variance, 0.0)),
         brightness=grey,
         chroma=math.sqrt(max(spread, 0.0) / variance) if variance > _FLAT else nan,
         red_cast=float(mean[0] - mean[1]) / grey if grey > 0 else nan,
         red_share=float(sums[10] / count),
-        detail=float(sums[13] - sums[12]) / float(patches) if patches > 0 else nan,
+        detail=(fine - coarse) / patches if patches > 0 else nan,
+        cutoff=(at - (below + above) / 2) / patches if patches > 0 else nan,
         black_point=lo / hi if hi > 0 else nan,
         grey_levels=math.log2(hi - lo) if hi > lo else nan,
     )
 
 
 def _detail(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Floats:
-    """(5,) number of patches that are valid throughout, and sums over them.
+    """(8,) number of patches that are valid throughout, and sums over them.
 
-    These are the log powers, coarse and fine, in squared grey levels (logarithms are added so that a few bright
+    These are the log powers of the five bands in squared grey levels (logarithms are added so that a few bright
     patches do not outshout the rest), the mean squared Laplacian, and 20 times the variance.
     """
     planes = np.moveaxis(image, 2, 0)
     patches = [planes[:, *place] for place in _places(*valid.shape) if valid[place].all()]
-    return _detail_of(np.array(patches)) if patches else np.zeros(5)
+    return _detail_of(np.array(patches)) if patches else np.zeros(8)
 
 
 def _detail_of(patches: NDArray[np.uint8]) -> Floats:
@@ -174,6 +182,6 @@ def _energy() -> np.float32:
 
 @lru_cache(maxsize=1)
 def _bands() -> tuple[NDArray[np.intp], ...]:
-    """Where in the flattened half plane of `rfft2` the coarse and the fine frequencies are."""
+    """Where in the flattened half plane of `rfft2` the frequencies of each band are."""
     frequency = np.hypot(np.fft.fftfreq(PATCH_PX)[:, None], np.fft.rfftfreq(PATCH_PX)[None, :])
-    return tuple(np.flatnonzero((frequency >= low) & (frequency < high)) for low, high in (COARSE, FINE))
+    return tuple(np.flatnonzero((frequency >= low) & (frequency < high)) for low, high in _BANDS)

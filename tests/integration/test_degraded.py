@@ -18,7 +18,7 @@ from training.synth.yard import draw_yard
 
 N_YARDS = 6
 NAMED_BY = {
-    "1 m brought to 0.5 m": {"detail"},
+    "1 m brought to 0.5 m": {"detail", "cutoff"},
     "haze over 75 %": {"black_point"},
     "infrared false colour": {"red_share", "chroma", "red_cast"},
     "night": {"detail", "grey_levels", "chroma"},

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
 
 from detector.pixels.look import Look, look_of, look_sums, no_sums
@@ -30,7 +31,7 @@ def test_tiles_add_up_in_any_order(seed: int) -> None:
     whole = WHOLE[:64, :64]
     a, b = look_sums(one, whole, 0, 255), look_sums(two, whole, 0, 255)
     both = look_sums(np.concatenate([one, two]), np.concatenate([whole, whole]), 0, 255)
-    of_pixels = [*range(11), 16, 17]  # the others are of patches, of which one picture may hold fewer than its halves
+    of_pixels = [*range(11), 19, 20]  # the others are of patches, of which one picture may hold fewer than its halves
     assert (a + b)[of_pixels] == pytest.approx(both[of_pixels])
     assert look_of(0.5 * (a + b)) == look_of(0.5 * (b + a))
     assert (a + no_sums() == a).all()
@@ -73,6 +74,22 @@ def test_detail_falls_with_the_resolution_whatever_the_contrast() -> None:
     soft = see(np.repeat(coarse[..., None], 3, axis=2)).detail
     assert soft < see(sharp).detail - 2
     assert see(sharp // 2 + 40).detail == pytest.approx(see(sharp).detail, abs=0.1)
+
+
+def test_cutoff_is_low_where_large_pixels_were_made_smaller_but_not_in_a_soft_picture() -> None:
+    rng = np.random.default_rng(0)
+    field = sum(sigma * gaussian_filter(rng.normal(size=(256, 256)), sigma) for sigma in (0.5, 1, 2, 4, 8))
+    scene = (128 + 40 * field / field.std()).astype(np.float32)
+    pixel = 1 / 0.30  # a sensor of 1 m, its point spread half a pixel
+    seen = Image.fromarray(gaussian_filter(scene, pixel / 2)).resize((round(256 / pixel),) * 2, Image.Resampling.BOX)
+
+    def cutoff(picture: np.ndarray) -> float:
+        grainy = np.clip(np.rint(picture + rng.normal(0, 0.5, picture.shape)), 0, 255)
+        return see(np.repeat(grainy.astype(np.uint8)[..., None], 3, axis=2)).cutoff
+
+    assert cutoff(gaussian_filter(scene, 1.5)) == pytest.approx(cutoff(scene), abs=0.1)
+    for way in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
+        assert cutoff(np.asarray(seen.resize((256, 256), way))) < cutoff(scene) - 0.2, way
 
 
 def test_noise_in_the_bands_shows_as_chroma() -> None:
