@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import betaln, expit
-from sklearn.linear_model import LogisticRegression
 
 from detector.counting.samples import METADATA, Bools, Floats, Labelled, Sample, Scaler, logit
 
@@ -104,6 +103,8 @@ def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> tuple[Floats, Floa
     Returns:
         (2 + K,) w0, w1, w2, and (2,) w3, w4, None without any kin.
     """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - only fitting needs it, and it is large
+
     rows = []
     for sample in (scene.sample for scene in scenes):
         z = logit(sample.scores)

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import logit as log_odds
-from sklearn.model_selection import GroupKFold
 
 from detector.counting.samples import Bools, Floats, density
 
@@ -161,6 +160,8 @@ def fit_domain(values: Floats, facility: Sequence[str]) -> Domain:
     Raises:
         ValueError: there is no scene, or the shapes do not fit.
     """
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - only fitting needs it, and it is large
+
     if values.shape != (len(facility), len(FEATURES)) or len(facility) == 0:
         raise ValueError(f"values must have shape (S, {len(FEATURES)}), S at least 1. Received: {values.shape}.")
     measured = _measured(values)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.stats import t as student
-from sklearn.model_selection import GroupKFold
+from scipy.special import stdtrit
 
 from detector.counting.calibration import fit_model
 from detector.counting.posterior import draw_counts
@@ -74,6 +73,8 @@ def nonconformity(n_true: float, draws: Floats) -> Floats:
 
 def cross_fit(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Nonconformity:
     """Out-of-fold nonconformity by facility; with a single facility, by scene."""
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - only fitting needs it, and it is large
+
     facility = tuple(scene.facility for scene in scenes)
     groups = np.array(facility if len(set(facility)) > 1 else [str(i) for i in range(len(scenes))])
     scores = np.zeros((len(scenes), len(LEVELS)))
@@ -96,7 +97,7 @@ def _conformal(scores: Floats, level: float) -> float:
 
 def _student(scores: Floats, n_facilities: int, level: float) -> float:
     """Student quantile with F - 1 degrees of freedom times the root mean square of the capped scores."""
-    quantile = student.ppf((1 + level) / 2, max(1, n_facilities - 1))
+    quantile = stdtrit(max(1, n_facilities - 1), (1 + level) / 2)
     return float(quantile * np.sqrt(np.mean(np.minimum(scores, _CAP) ** 2)))
 
 

@@ -53,15 +53,14 @@ class Estimate:
 
 
 def compact(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """The same with their draws in one table of 16 bit whole numbers, of 32 where they are high: to be kept and summed.
+    """The same with their draws in one table of the smallest whole numbers that hold them: to be kept and summed.
 
     One large table goes back to the system when it is no longer needed, where many small ones leave holes.
     """
     if not estimates:
         return []
-    draws = np.array([each.draws for each in estimates], dtype=np.int32)
-    if draws.max(initial=0) <= np.iinfo(np.int16).max:
-        draws = draws.astype(np.int16)
+    highest = max(each.draws.max(initial=0) for each in estimates)
+    draws = np.array([each.draws for each in estimates], dtype=np.min_scalar_type(int(highest)))
     return [replace(each, draws=row) for each, row in zip(estimates, draws, strict=True)]
 
 

@@ -6,7 +6,6 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter
 from scipy.special import betaincinv, expit, ndtr
-from scipy.stats import nbinom
 
 from detector.counting.samples import Floats
 
@@ -48,6 +47,8 @@ def nbinom_quantile(at: Floats, size: Floats, prob: Floats) -> Floats:
             left, size_, miss, term, below = left[still], size_[still], miss[still], term[still], below[still]
     rest = np.concatenate([hopeless, open_])
     if rest.size:
+        from scipy.stats import nbinom  # noqa: PLC0415 - seldom needed, and large
+
         out[rest] = nbinom.ppf(at[rest], size[rest], prob[rest])
     return out
 

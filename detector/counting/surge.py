@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from detector.counting.background import Background, Counts, fit_background
 from detector.counting.online import lord
@@ -162,5 +161,11 @@ def _levels(p: Floats, rules: Rules) -> Floats:
         return p
     if rules.control == "stream":
         return lord(p, rules.lord_alpha)[1]
-    n_found = int(multipletests(p, alpha=rules.fdr, method="fdr_bh")[0].sum())
-    return np.full(p.size, rules.fdr * max(1, n_found) / p.size)
+    return np.full(p.size, benjamini_hochberg(p, rules.fdr))
+
+
+def benjamini_hochberg(p: Floats, alpha: float) -> float:
+    """The level alpha k / n that p-values (n,) have to meet: of the greatest k for which k of them do, 1 at least."""
+    levels = alpha * np.arange(1, p.size + 1) / p.size
+    met = np.flatnonzero(np.sort(p) <= levels)
+    return float(levels[met[-1] if met.size else 0])

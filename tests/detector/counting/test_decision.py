@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
-from detector.counting.surge import ELEVATED, SURGE, TOO_FEW, USUAL, Rules, Verdict, decide
+from detector.counting.surge import ELEVATED, SURGE, TOO_FEW, USUAL, Rules, Verdict, benjamini_hochberg, decide
 
 RULES = Rules()
 STREAM = replace(RULES, control="stream")
@@ -32,6 +33,14 @@ def test_each_word_has_its_bounds(rules: Rules, changes: dict[str, float], word:
     verdict = replace(CLEAR, **changes)  # type: ignore[arg-type]
     assert decide([*[QUIET] * 30, verdict], rules)[-1] == word
     assert decide([QUIET, verdict, QUIET], rules)[::2] == [USUAL, USUAL]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.001, 0.5))
+def test_benjamini_hochberg_finds_what_scipy_finds(values: list[float], alpha: float) -> None:
+    p = np.array(values)
+    adjusted = false_discovery_control(p)
+    assume(np.abs(adjusted - alpha).min() > 1e-12)
+    assert ((p <= benjamini_hochberg(p, alpha)) == (adjusted <= alpha)).all()
 
 
 def test_a_stream_is_stricter_the_longer_nothing_is_found() -> None:
