@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betaln, expit
 
 from detector.counting.samples import METADATA, Bools, Floats, Labelled, Sample, Scaler, logit
@@ -143,6 +142,7 @@ def _fit_recall(features: Floats, found: Floats, total: Floats) -> tuple[Floats,
         found: (S,) true detections.
         total: (S,) true objects.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415 - only fitting needs it, and it is large
 
     def loss(theta: Floats) -> float:
         mean = np.clip(expit(features @ theta[:-1]), 1e-6, 1 - 1e-6)
