@@ -51,7 +51,7 @@ def main() -> int:
     table = {}
     for name in DEGRADED:
         paths = degraded(name)
-        run = paths[0].parent.with_name("run")
+        run = paths[0].parent.with_name(f"run-{weights.spec.digest()[:12]}")
         detect_step(Inputs(tuple(paths), SCENES / "facilities.geojson"), run, weights, detect_config())
         detections, scenes = (gpd.read_parquet(run / f"{part}.parquet") for part in ("detections", "scenes"))
         reasons = [view.outside(domain) for views in find_views(detections, scenes, rail).values() for view in views]
