@@ -14,6 +14,16 @@ def free_at_once() -> None:
     By itself, glibc keeps ever larger ones for later use, up to 32 MiB each and in every thread, after the first such
     array was freed: a stream of tiles, strips and blocks of files of many sizes then holds twice what it uses.
     """
+    _tell("mallopt", _MMAP_THRESHOLD, _LARGE)
+
+
+def give_back() -> None:
+    """Give the system what was freed up to now in small pieces; without effect but on glibc, which keeps it."""
+    _tell("malloc_trim", 0)
+
+
+def _tell(function: str, *arguments: int) -> None:
+    """Call a function of glibc, where it is the C library."""
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL("libc.so.6").mallopt(_MMAP_THRESHOLD, _LARGE)
+        with suppress(OSError, AttributeError):
+            getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)

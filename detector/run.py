@@ -16,6 +16,7 @@ from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
 from detector.errors import UsageError
 from detector.facilities import load_facilities
+from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
 from detector.scenes import Rejection, find_scenes
 from detector.store import open_run_folder, replacing, write_json
@@ -144,6 +145,7 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         classes=class_table(),
         tracks=lines,
     )
+    give_back()  # the peak is while the tables are written, beside what counting has left in pieces
     if lines is not None:
         write_tracks(kept, lines)
     if eye is not None:

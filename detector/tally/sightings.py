@@ -73,7 +73,7 @@ class View:
     row: npt.NDArray[np.intp]
     lonlat: Floats
     score: Floats
-    class_name: npt.NDArray[np.str_]
+    class_name: npt.NDArray[np.object_]
     detected: Bools
 
     def sample(self, classes: Collection[str], kin_classes: Collection[str] = ()) -> Sample:
@@ -184,7 +184,7 @@ class Sighting:
         return replace(self, views=tuple(view.within(region) for view in self.views))
 
 
-def is_any(class_name: npt.NDArray[np.str_], names: Collection[str]) -> Bools:
+def is_any(class_name: npt.NDArray[np.object_], names: Collection[str]) -> Bools:
     """(D,) which are of these few classes; sooner than `numpy.isin`."""
     found = np.zeros(class_name.shape, dtype=bool)
     for name in names:
@@ -208,15 +208,15 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
             f"scenes.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
             "Run the same `railcars detect` (or `railcars run`) command again.",
         )
-    keys = [detections[name].astype(str).to_numpy(dtype=object) for name in ("scene_id", "facility_id")]
-    places = detections.groupby(keys).indices
+    places = detections.groupby(["scene_id", "facility_id"]).indices
     outlines = _outlines(detections)
     lonlat = _centres(outlines)
     score = detections["score"].to_numpy(dtype=np.float64)
-    class_name = detections["class"].to_numpy(dtype=str)
+    codes, names = pd.factorize(detections["class"])
+    class_name = np.asarray(names, dtype=object)[codes]  # one string for each class, not for each detection
     detected = detections["detected"].to_numpy(dtype=bool)
     sides_m = detections[["length_m", "width_m"]].to_numpy(dtype=np.float64)
-    is_rail = np.isin(class_name, sorted(rail_vehicles))
+    is_rail = is_any(class_name, rail_vehicles)
     views: dict[str, list[View]] = {}
     for record in scenes.to_dict("records"):
         facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
