@@ -106,12 +106,13 @@ def test_lean_shifts_truth_towards_the_roof(yard: Yard, profile: Profile, date: 
     upright = Studio(yard, profile).render(date)
     leaning = replace(plain, off_nadir_deg=20.0, view_azimuth_deg=90.0)
     tilted = Studio(yard, profile).render(replace(date, conditions=leaning))
-    by_place = {(t.kind, round(t.length_m, 4), round(t.width_m, 4)): t for t in upright.truth}
-    shifts = [
-        (t.corners_px - by_place[key].corners_px).mean(axis=0)
-        for t in tilted.truth
-        if (key := (t.kind, round(t.length_m, 4), round(t.width_m, 4))) in by_place
-    ]
+    shifts = []
+    for item in tilted.truth:
+        size = pytest.approx((item.length_m, item.width_m), abs=1e-4)
+        same = [t for t in upright.truth if t.kind == item.kind and (t.length_m, t.width_m) == size]
+        # The cars of a unit train are all alike, but stand farther apart than anything leans.
+        away = [(item.corners_px - t.corners_px).mean(axis=0) for t in same]
+        shifts += sorted(away, key=np.linalg.norm)[:1]
     middle = np.median(shifts, axis=0) * 0.3
     assert 0.2 < middle[0] < 1.2
     assert abs(middle[1]) < 0.1
