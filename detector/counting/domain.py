@@ -14,11 +14,10 @@ from typing import Literal
 import numpy as np
 from scipy.special import logit as log_odds
 
-from detector.counting.samples import Bools, Floats, density
+from detector.counting.samples import Bools, Floats, density, folds
 
 SILENT = 0.99
 MIN_OBJECTS = 5
-_FOLDS = 10
 _MIN_KNOWN = 3
 _TAIL, _MIN_TAIL = 0.1, 10
 _SHRINK = 20.0  # facilities for which a feature's own tail counts as much as that of all features
@@ -58,9 +57,9 @@ FEATURES: Mapping[str, Feature] = {
     "scores": Feature("low", "logit", 0.3),
     "density": Feature("high", "plain", 0.3),
 }
-"""By name: the first eleven are of the picture, the others of the rail vehicles that were found in it."""
+"""By name: the last four are of the rail vehicles that were found in the picture, the others of the picture."""
 
-PICTURE, OBJECTS = tuple(FEATURES)[:11], tuple(FEATURES)[11:]
+PICTURE, OBJECTS = tuple(FEATURES)[:-4], tuple(FEATURES)[-4:]
 
 _LOG, _LOGIT, _DEPTH = (np.array([f.unit == unit for f in FEATURES.values()]) for unit in ("log", "logit", "depth"))
 _LOW_ONLY, _HIGH_ONLY = (np.array([f.side == side for f in FEATURES.values()]) for side in ("low", "high"))
@@ -160,18 +159,14 @@ def fit_domain(values: Floats, facility: Sequence[str]) -> Domain:
     Raises:
         ValueError: there is no scene, or the shapes do not fit.
     """
-    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - only fitting needs it, and it is large
-
     if values.shape != (len(facility), len(FEATURES)) or len(facility) == 0:
         raise ValueError(f"values must have shape (S, {len(FEATURES)}), S at least 1. Received: {values.shape}.")
     measured = _measured(values)
     names, code = np.unique(np.array(facility), return_inverse=True)
     groups = code if len(names) > 1 else np.arange(len(code))
     apart = np.zeros(measured.shape)
-    n_folds = min(_FOLDS, len(set(groups.tolist())))
-    if n_folds > 1:
-        for rest, held in GroupKFold(n_folds).split(groups, groups=groups):
-            apart[held] = _distances(measured[held], *_range(measured[rest]))
+    for rest, held in folds(groups):
+        apart[held] = _distances(measured[held], *_range(measured[rest]))
     ordered = np.sort(apart, axis=0)[-_tail(len(apart)) :]
     start, own = ordered[0], (ordered - ordered[0]).mean(axis=0)
     trust = len(names) / (len(names) + _SHRINK)

@@ -13,12 +13,11 @@ from scipy.special import stdtrit
 
 from detector.counting.calibration import fit_model
 from detector.counting.posterior import draw_counts
-from detector.counting.samples import Floats, Labelled
+from detector.counting.samples import Floats, Labelled, folds
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 FACILITIES_FOR_GUARANTEE = 19
 _FACILITIES_FOR_HIERARCHY = 39
-_FOLDS = 10
 _CAP = 3.0
 
 
@@ -73,15 +72,13 @@ def nonconformity(n_true: float, draws: Floats) -> Floats:
 
 def cross_fit(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Nonconformity:
     """Out-of-fold nonconformity by facility; with a single facility, by scene."""
-    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - only fitting needs it, and it is large
-
     facility = tuple(scene.facility for scene in scenes)
     groups = np.array(facility if len(set(facility)) > 1 else [str(i) for i in range(len(scenes))])
     scores = np.zeros((len(scenes), len(LEVELS)))
-    n_folds = min(_FOLDS, len(set(groups)))
-    if n_folds == 1:
+    splits = folds(groups)
+    if not splits:
         return Nonconformity((), np.zeros((0, len(LEVELS))))
-    for rest, held in GroupKFold(n_folds).split(groups, groups=groups):
+    for rest, held in splits:
         model = fit_model([scenes[i] for i in rest])
         for i in held:
             draws = draw_counts(model, scenes[i].sample, n_draws, rng)

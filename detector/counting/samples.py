@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.intp]
 
 METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg", "density")
 _CLIP_SD = 3.0
 _NO_SPREAD = 1e-9
+_FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,18 @@ class Labelled:
             raise ValueError(f"is_true must match scores. Received: {self.is_true.shape}.")
         if self.n_true < int(self.is_true.sum()):
             raise ValueError(f"n_true must be at least the true detections. Received: {self.n_true}.")
+
+
+def folds(group: npt.NDArray[Any]) -> list[tuple[Index, Index]]:
+    """At most ten splits of scenes into the rest and those held out, no group in both; none where there is one group.
+
+    Args:
+        group: (S,) of each scene.
+    """
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - only fitting needs it, and it is large
+
+    number = min(_FOLDS, len(np.unique(group)))
+    return list(GroupKFold(number).split(group, groups=group)) if number != 1 else []
 
 
 def logit(probability: Floats) -> Floats:

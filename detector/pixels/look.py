@@ -26,8 +26,9 @@ _RED, _RED_FROM = 1.5, 0.2  # of a saturated red: so much more than green and bl
 _FLOOR = 0.01  # squared grey levels, below all noise: flat areas would have no logarithm
 _FLAT = 1e-7  # variance of a picture of one grey, with rounding
 _LEVELS = 255.0
-_SIZE = 21
 _PAIRS = np.triu_indices(3)  # of colours
+_OF_PATCHES = 3 + len(_BANDS)
+_SIZE = 13 + _OF_PATCHES
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def look_of(sums: Floats) -> Look:
     grey, variance = float(mean.mean()), float(cov.mean())
     to_green = np.array([[1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
     spread = float(np.trace(to_green @ cov @ to_green.T)) / 2
-    coarse, fine, below, at, above, edges, of_noise = sums[12:19].tolist()
-    lo, hi = (float(value) for value in sums[19:] / count)
+    coarse, fine, below, at, above, edges, of_noise = sums[12:-2].tolist()
+    lo, hi = (float(value) for value in sums[-2:] / count)
     nan = math.nan
     return Look(
         sharpness=edges / of_noise if patches > 0 and of_noise > _FLAT * patches else nan,
@@ -132,7 +133,7 @@ def _detail(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Floats:
     """
     planes = np.moveaxis(image, 2, 0)
     patches = [planes[:, *place] for place in _places(*valid.shape) if valid[place].all()]
-    return _detail_of(np.array(patches)) if patches else np.zeros(8)
+    return _detail_of(np.array(patches)) if patches else np.zeros(_OF_PATCHES)
 
 
 def _detail_of(patches: NDArray[np.uint8]) -> Floats:

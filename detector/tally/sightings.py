@@ -257,7 +257,7 @@ def scene_metadata(record: Mapping[Hashable, Any]) -> Floats:
 
 
 def picture_values(record: Mapping[Hashable, Any]) -> Floats:
-    """(11,) what `domain.PICTURE` names, of a row of the scenes table; NaN where missing."""
+    """(P,) what `domain.PICTURE` names, of a row of the scenes table; NaN where missing."""
     known = dict(zip(_METADATA, scene_metadata(record).tolist(), strict=True))
     return np.array([known.get(name, _number(record.get(name), float("nan"))) for name in PICTURE])
 
