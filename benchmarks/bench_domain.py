@@ -10,11 +10,14 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 
 from benchmarks.degraded import DEGRADED, write_degraded
 from detector.config import class_table, detect_config
+from detector.console import tell
+from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
 from detector.tally.calibration_file import load_calibration
 from detector.tally.sightings import find_views
@@ -27,12 +30,18 @@ RESULT = Path(__file__).parent / "results" / "domain.json"
 
 
 def degraded(name: str) -> list[Path]:
-    """The degraded pictures, written where they are missing."""
+    """The degraded pictures, written where they are missing.
+
+    Raises:
+        UsageError: there are no pictures to degrade.
+    """
     folder = WORK / name.replace(" ", "-").replace("%", "pc") / "scenes"
     folder.mkdir(parents=True, exist_ok=True)
     first: dict[str, Path] = {}
     for path in sorted(SCENES.glob("*.tif")):
         first.setdefault(path.stem.rpartition("_")[0], path)
+    if not first:
+        raise UsageError(f"{SCENES}: holds no scenes.", "Run `make evaluate`.")
     targets = [folder / path.name for path in first.values()]
     for seed, (source, target) in enumerate(zip(first.values(), targets, strict=True)):
         if not target.exists():
@@ -40,13 +49,17 @@ def degraded(name: str) -> list[Path]:
     return targets
 
 
-def main() -> int:
-    """Print a table and write results/domain.json."""
+def measure() -> dict[str, Any]:
+    """For each way to degrade, printed on the way: how many scenes there are, how many are flagged, and for what.
+
+    Raises:
+        RailcarsError: there are no scenes, the weights have no calibration of their own, or a run in runs/domain does
+            not fit them.
+    """
     weights = load_weights(WEIGHTS)
     calibration = load_calibration(WEIGHTS.with_name(f"{WEIGHTS.stem}.calibration.json"), weights.digest)
     if calibration is None:
-        sys.stderr.write(f"{WEIGHTS}: has no calibration of its own. Run `make calibrate`.\n")
-        return 2
+        raise UsageError(f"{WEIGHTS}: has no calibration of its own.", "Run `make calibrate`.")
     domain, rail = calibration.counter("railcar").domain, class_table().families["rail_vehicle"]
     table = {}
     for name in DEGRADED:
@@ -59,7 +72,17 @@ def main() -> int:
         fired = sum(bool(found) for found in reasons)
         table[name] = {"scenes": len(reasons), "flagged": fired, "reasons": dict(named.most_common())}
         sys.stdout.write(f"{name:<24}{fired:>4} of {len(reasons):<4}{dict(named.most_common())}\n")
-    RESULT.write_text(json.dumps({"weights_sha256": weights.digest, "pictures": table}, indent=1) + "\n")
+    return {"weights_sha256": weights.digest, "pictures": table}
+
+
+def main() -> int:
+    """Print a table and write results/domain.json; exit code 2 where something needed is missing."""
+    try:
+        result = measure()
+    except RailcarsError as error:
+        tell(error)
+        return 2
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter
-from scipy.special import betaincinv, expit, ndtr
+from scipy.special import betainc, betaincinv, expit, ndtr
 
 from detector.counting.samples import Floats
 
@@ -19,7 +19,7 @@ def nbinom_quantile(at: Floats, size: Floats, prob: Floats) -> Floats:
     """(n,) smallest m with P(M <= m) >= at, for M negative binomial: misses before `size` successes.
 
     Sums up the probabilities, P(m + 1) = P(m) (1 - prob) (m + size) / (m + 1), for all values together; the few that
-    are not reached within 400 are scipy's.
+    are not reached within 400 are found by bisection.
 
     Law: that of `scipy.stats.nbinom.ppf`.
 
@@ -46,11 +46,20 @@ def nbinom_quantile(at: Floats, size: Floats, prob: Floats) -> Floats:
             open_ = open_[still]
             left, size_, miss, term, below = left[still], size_[still], miss[still], term[still], below[still]
     rest = np.concatenate([hopeless, open_])
-    if rest.size:
-        from scipy.stats import nbinom  # noqa: PLC0415 - seldom needed, and large
-
-        out[rest] = nbinom.ppf(at[rest], size[rest], prob[rest])
+    out[rest] = _bisected(at[rest], size[rest], prob[rest])
     return out
+
+
+def _bisected(at: Floats, size: Floats, prob: Floats) -> Floats:
+    """As `nbinom_quantile`, however large: between a number that is too small and one that is not."""
+    less, enough = np.full(at.size, -1.0), np.ones(at.size)
+    while (short := betainc(size, enough + 1, prob) < at).any():
+        less, enough = np.where(short, enough, less), np.where(short, 2 * enough, enough)
+    while (enough - less > 1).any():
+        middle = np.floor((less + enough) / 2)
+        short = betainc(size, middle + 1, prob) < at
+        less, enough = np.where(short, middle, less), np.where(short, enough, middle)
+    return enough
 
 
 def beta_quantile(at_z: Floats, mean_logit: Floats, log_k: Floats) -> Floats:

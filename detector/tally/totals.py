@@ -52,9 +52,12 @@ def sum_counts(estimates: Mapping[Key, Estimate], counts: pd.DataFrame, classes:
         for row in counts.to_dict("records")
     }
     vehicles = _vehicle_groups(classes)
+    seen_on: dict[date, set[str]] = {}
+    for facility, day, _ in flags:
+        seen_on.setdefault(day, set()).add(facility)
     rows: list[dict[str, Any]] = []
-    for day in sorted({day for _, day, _ in flags}):
-        seen = sorted({facility for facility, when, _ in flags if when == day})
+    for day in sorted(seen_on):
+        seen = sorted(seen_on[day])
         full = [facility for facility in seen if (facility, day, vehicles[0]) in estimates]
         for facility in full:
             keys = [(facility, day, group) for group in vehicles]
