@@ -16,6 +16,7 @@ from detector.detection.planning import Plan, Planner, unreadable, unseen
 from detector.detection.reading import Failure
 from detector.detection.rows import Area, Ground, detection_rows, scene_rows
 from detector.detection.tables import Parts
+from detector.memory import give_back
 from detector.scenes import Rejection
 from detector.store import Ledger, TileResult
 from detector.tiling import Tile
@@ -140,6 +141,7 @@ class Books:
     def finish(self, work: Work, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
         """Write the rows of a scene; see `scene_tables`."""
         self.parts.write(work.plan.part, detections, scenes)
+        give_back()  # small pieces of every scene, kept for later, would add up
         self.progress.scene(work.plan.scene.scene_id, int(detections["detected"].sum()))
         work.results.clear()
 
