@@ -5,6 +5,7 @@ python -m training.calibrate --runs RUN... --truth DIR... --weights weights/NAME
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from detector.store import write_text
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
 from detector.weights import ModelSpec, load_weights
-from training.evaluation.detection import Scored, best_f1
+from training.evaluation.detection import Scored, f1_curve
 from training.evaluation.matching import label, match
 from training.evaluation.truth import Place, read_places
 
@@ -109,13 +110,21 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
     return fit_domain(np.array([looks[key] for key in keys]), [facility for _, facility in keys])
 
 
-def best_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str, float]:
-    """By family, the score of the greatest F1 of its first group at IoU 0.5, in hundredths; none without objects."""
+def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str, float]:
+    """By family, in hundredths, where F1 of its first group at IoU 0.5 is highest; none without detected objects.
+
+    That is the middle of all thresholds whose F1 is within a standard error, about sqrt(F1 (1 - F1) / n) of n true
+    objects, of the greatest: where that lies by chance among them says nothing.
+    """
     scored, found = Scored.of(places, table), {}
     for family in table.families:
         judged = scored.judge(table.judged_by(family), THRESHOLD_IOU)
-        if n_true := int(judged.n_true.sum()):
-            found[family] = round(best_f1(judged.score, judged.is_true, n_true)[1], 2)
+        n_true = int(judged.n_true.sum())
+        thresholds, f1 = f1_curve(judged.score, judged.is_true, n_true)
+        if judged.is_true.any():
+            best = float(f1.max())
+            as_good = thresholds[f1 >= best - math.sqrt(best * (1 - best) / n_true)]
+            found[family] = round(float(as_good.min() + as_good.max()) / 2, 2)
     return found
 
 
@@ -171,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
     save_calibration(stored, out)
-    best = {family: max(score, spec.score_floor) for family, score in best_thresholds(places, table).items()}
+    best = {family: max(score, spec.score_floor) for family, score in operating_thresholds(places, table).items()}
     shipped = spec.model_copy(update={"operating_threshold": spec.operating_threshold | best})
     write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())

@@ -163,15 +163,21 @@ def rates(n_hits: int, n_detected: int, n_true: int) -> dict[str, float]:
 
 
 def best_f1(score: Floats, is_true: Bools, n_true: int) -> tuple[float, float]:
-    """Greatest F1 over all thresholds, and the greatest threshold that reaches it."""
-    if score.size == 0 or n_true == 0:
+    """Greatest F1 over all thresholds, and the greatest threshold that reaches it; NaN where there is none."""
+    thresholds, f1 = f1_curve(score, is_true, n_true)
+    if thresholds.size == 0 or n_true == 0:
         return float("nan"), float("nan")
+    at = int(np.argmax(f1))
+    return float(f1[at]), float(thresholds[at])
+
+
+def f1_curve(score: Floats, is_true: Bools, n_true: int) -> tuple[Floats, Floats]:
+    """All thresholds that tell detections apart, falling, and F1 of what reaches each."""
     order = np.argsort(-score, kind="stable")
     f1 = 2 * np.cumsum(is_true[order]) / (np.arange(1, score.size + 1) + n_true)
     # Equal scores stand or fall together: only the last of them is a threshold.
-    is_last = np.append(np.diff(score[order]) < 0, True)
-    at = int(np.argmax(np.where(is_last, f1, -1.0)))
-    return float(f1[at]), float(score[order][at])
+    is_last = np.append(np.diff(score[order]) < 0, True)[: score.size]
+    return score[order][is_last], np.asarray(f1[is_last], dtype=np.float64)
 
 
 def precision_at_recalls(score: Floats, is_true: Bools, n_true: float, weight: Floats | None = None) -> Floats:

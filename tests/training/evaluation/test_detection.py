@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.training.evaluation.places import RAILCAR, found, place, scored, truth
-from training.evaluation.detection import AllIous, average_precision, best_f1, figures, precision_at_recalls
+from training.evaluation.detection import AllIous, average_precision, best_f1, f1_curve, figures, precision_at_recalls
 from training.evaluation.truth import Place
 
 
@@ -26,8 +26,12 @@ def test_average_precision_by_hand() -> None:
 def test_best_f1_by_hand() -> None:
     score, is_true = np.array([0.9, 0.5, 0.5, 0.3]), np.array([True, True, False, False])
     # At 0.9: 2/3; at 0.5: 4/5, both of the equal scores taken; at 0.3: 4/6.
+    thresholds, f1 = f1_curve(score, is_true, 2)
+    assert thresholds.tolist() == [0.9, 0.5, 0.3]
+    assert f1 == pytest.approx([2 / 3, 4 / 5, 4 / 6])
     assert best_f1(score, is_true, 2) == (pytest.approx(0.8), 0.5)
     assert np.isnan(best_f1(score, is_true, 0)[0])
+    assert np.isnan(best_f1(score[:0], is_true[:0], 2)[0])
 
 
 def test_figures_by_hand() -> None:
