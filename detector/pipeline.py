@@ -13,6 +13,7 @@ from detector.detection.planning import Plan, Planner
 from detector.detection.reading import Readers
 from detector.detection.tables import Parts, write_facilities, write_tables
 from detector.facilities import Facility
+from detector.memory import give_back
 from detector.scenes import Rejection, Scene
 from detector.store import Ledger, open_run_folder, sweep
 from detector.weights import Weights
@@ -105,6 +106,7 @@ def detect(
                 Engine(books, backend, readers).run(todo)
         rejected += books.rejected
         names = [plan.part for plan in plans if parts.has(plan.part)]
+        give_back()  # a run over few scenes peaks while their tables are written
         detections, shown = parts.read(names)
         write_facilities(run / "facilities.geojson", facilities)
         write_tables(run, detections, shown)
