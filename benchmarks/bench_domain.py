@@ -14,6 +14,7 @@ from typing import Any
 
 import geopandas as gpd
 
+from benchmarks import heldout
 from benchmarks.degraded import DEGRADED, write_degraded
 from detector.config import class_table, detect_config
 from detector.console import tell
@@ -23,7 +24,6 @@ from detector.tally.calibration_file import load_calibration
 from detector.tally.sightings import find_views
 from detector.weights import load_weights
 
-SCENES = Path("data/heldout/test")
 WORK = Path("runs/domain")
 WEIGHTS = Path("weights/railcars-n.json")
 RESULT = Path(__file__).parent / "results" / "domain.json"
@@ -33,15 +33,13 @@ def degraded(name: str) -> list[Path]:
     """The degraded pictures, written where they are missing.
 
     Raises:
-        UsageError: there are no pictures to degrade.
+        UsageError: there are no scenes to degrade.
     """
     folder = WORK / name.replace(" ", "-").replace("%", "pc") / "scenes"
     folder.mkdir(parents=True, exist_ok=True)
     first: dict[str, Path] = {}
-    for path in sorted(SCENES.glob("*.tif")):
+    for path in heldout.pictures():
         first.setdefault(path.stem.rpartition("_")[0], path)
-    if not first:
-        raise UsageError(f"{SCENES}: holds no scenes.", "Run `make evaluate`.")
     targets = [folder / path.name for path in first.values()]
     for seed, (source, target) in enumerate(zip(first.values(), targets, strict=True)):
         if not target.exists():
@@ -65,7 +63,7 @@ def measure() -> dict[str, Any]:
     for name in DEGRADED:
         paths = degraded(name)
         run = paths[0].parent.with_name(f"run-{weights.spec.digest()[:12]}")
-        detect_step(Inputs(tuple(paths), SCENES / "facilities.geojson"), run, weights, detect_config())
+        detect_step(Inputs(tuple(paths), heldout.TEST / "facilities.geojson"), run, weights, detect_config())
         detections, scenes = (gpd.read_parquet(run / f"{part}.parquet") for part in ("detections", "scenes"))
         reasons = [view.outside(domain) for views in find_views(detections, scenes, rail).values() for view in views]
         named = Counter(reason for found in reasons for reason in found)

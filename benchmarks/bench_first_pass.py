@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import heldout
 from benchmarks.big_scene import big_scene
 from benchmarks.fresh import machine
 from detector.backends import open_backend
@@ -28,7 +29,7 @@ from detector.console import tell
 from detector.detection.boxes import owned
 from detector.detection.planning import Planner
 from detector.detection.reading import view_of
-from detector.errors import RailcarsError, UsageError
+from detector.errors import RailcarsError
 from detector.facilities import load_facilities
 from detector.pixels.modelgrid import NATIVE
 from detector.raster import SceneReader
@@ -36,7 +37,6 @@ from detector.scenes import find_scenes
 from detector.store import write_json
 from detector.weights import Weights, load_weights
 
-HELD_OUT = Path("data/heldout/test")
 SCENES = 60
 LOST = 0.001
 FAMILY = "rail_vehicle"
@@ -88,13 +88,7 @@ def half(weights: Weights) -> Pass:
 
 
 def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
-    """Look at every tile, by the network and by each pass.
-
-    Raises:
-        UsageError: there are no scenes.
-    """
-    if not images:
-        raise UsageError(f"{HELD_OUT}: holds no scenes.", "Run `make evaluate`.")
+    """Look at every tile, by the network and by each pass."""
     planner = Planner(weights, detect_config(), class_table())
     plans, _ = planner.plan(find_scenes(list(images)).scenes, load_facilities(facilities))
     backend = open_backend(weights, planner.config)
@@ -138,10 +132,14 @@ def figures(judged: Judged, name: str) -> dict[str, float]:
 
 
 def measure() -> dict[str, Any]:
-    """By set: tiles, those without rail vehicles, and by pass what it skips, costs and saves."""
+    """By set: tiles, those without rail vehicles, and by pass what it skips, costs and saves.
+
+    Raises:
+        UsageError: there are no scenes.
+    """
     weights, big = load_weights(), big_scene()
     sets = {
-        "held-out facilities": (sorted(HELD_OUT.glob("*.tif"))[:SCENES], HELD_OUT / "facilities.geojson"),
+        "held-out facilities": (heldout.pictures()[:SCENES], heldout.TEST / "facilities.geojson"),
         "yards on open ground": ([big.image], big.facilities),
     }
     result: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.fresh import machine
+from benchmarks.heldout import TEST
 from benchmarks.networks import TRAINED, Running, Variant, accuracy
 from detector.config import Precision, detect_config
 from detector.console import tell
@@ -26,7 +27,6 @@ from detector.store import write_json
 from detector.weights import load_weights
 
 RESULT = Path("benchmarks/results/network.json")
-TRUTH = Path("data/heldout/test")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "auto", "int8")
 VARIANTS = (
     *(Variant(TRAINED, precision, size) for size in (640, 768, 1024, 1280) for precision in PRECISIONS),
@@ -57,7 +57,7 @@ def measure(
             wall, cpu = time.perf_counter(), time.process_time()
             tiles = one.run(n_requests)
             taken.append(((time.perf_counter() - wall) / tiles, (time.process_time() - cpu) / tiles))
-    judged = accuracy(VARIANTS, weights, TRUTH) if with_accuracy else {}
+    judged = accuracy(VARIANTS, weights, TEST) if with_accuracy else {}
     rows = []
     for one, taken in zip(running, spent, strict=True):
         variant, tile_s = one.variant, median(wall for wall, _ in taken)

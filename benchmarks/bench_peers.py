@@ -25,6 +25,7 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.canvas import write_canvases, yards_of
 from benchmarks.fresh import fresh, machine
+from benchmarks.heldout import TEST
 from benchmarks.peers import SCRATCH, TOOLS, Boxes, Measured, run_tool
 from detector.config import class_table
 from detector.console import tell
@@ -36,7 +37,6 @@ from detector.weights import load_weights
 from training.evaluation.matching import Index, Labels, label, match, of_group
 from training.evaluation.truth import CARE_FROM, SUFFIX, Found, Truth, read_truth
 
-SOURCES = Path("data/heldout/test")
 SCENES, EDGE_PX, ACROSS, SEED = 8, 4096, 4, 0
 GROUP, MIN_IOU = "railcar", 0.5
 
@@ -53,7 +53,7 @@ def measure(scenes: int = SCENES, weights: str | None = None) -> dict[str, Any]:
     """
     gsd_m = load_weights(weights).spec.gsd_m
     paths = write_canvases(
-        SOURCES, SCRATCH / "peers", number=scenes, edge_px=EDGE_PX, across=ACROSS, gsd_m=gsd_m, seed=SEED
+        TEST, SCRATCH / "peers", number=scenes, edge_px=EDGE_PX, across=ACROSS, gsd_m=gsd_m, seed=SEED
     )
     answers = [Answer(truth_of(path), yards_of(path)) for path in paths]
     tools = {name: summary(fresh(run_tool, name, paths, weights), answers) for name in TOOLS}

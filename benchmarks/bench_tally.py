@@ -17,12 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.fresh import fresh, machine, peak_mb
+from benchmarks.heldout import TEST
 from benchmarks.long_run import Seen, write_long_run
 from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
 
-SOURCES, SCRATCH = Path("data/heldout/test"), Path("data/bench")
+SCRATCH = Path("data/bench")
 FACILITIES, DATES = 100, 100
 
 
@@ -38,7 +39,7 @@ def measure(facilities: int = FACILITIES, dates: int = DATES) -> dict[str, Any]:
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=SCRATCH) as folder:
         run = Path(folder) / "run"
-        seen = fresh(Seen.detect, SOURCES, Path(folder) / "seen")
+        seen = fresh(Seen.detect, TEST, Path(folder) / "seen")
         detections = write_long_run(seen, run, n_facilities=facilities, n_dates=dates)
         counted, reported = fresh(count, run), fresh(report, run)
         page = run / "report.html"

@@ -11,9 +11,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from benchmarks import heldout
 from detector.config import detect_config
 from detector.detection.tables import write_facilities, write_parquet
-from detector.errors import UsageError
 from detector.facilities import Facility, load_facilities
 from detector.run import Inputs, detect_step, read_record
 from detector.store import write_json
@@ -51,9 +51,7 @@ class Seen:
         Raises:
             UsageError: there are none.
         """
-        pictures = sorted(sources.glob("*.tif"))[:TEMPLATES]
-        if not pictures:
-            raise UsageError(f"{sources}: holds no scenes.", "Run `make evaluate`.")
+        pictures = heldout.pictures(sources)[:TEMPLATES]
         detect_step(Inputs(tuple(pictures), sources / "facilities.geojson"), run, load_weights(), detect_config())
         detections, scenes = (gpd.read_parquet(run / f"{name}.parquet") for name in ("detections", "scenes"))
         number = scenes["scene_id"].map(detections.groupby("scene_id").size()).fillna(0)

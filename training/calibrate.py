@@ -119,9 +119,9 @@ def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str
     scored, found = Scored.of(places, table), {}
     for family in table.families:
         judged = scored.judge(table.judged_by(family), THRESHOLD_IOU)
-        n_true = int(judged.n_true.sum())
-        thresholds, f1 = f1_curve(judged.score, judged.is_true, n_true)
         if judged.is_true.any():
+            n_true = int(judged.n_true.sum())
+            thresholds, f1 = f1_curve(judged.score, judged.is_true, n_true)
             best = float(f1.max())
             as_good = thresholds[f1 >= best - math.sqrt(best * (1 - best) / n_true)]
             found[family] = round(float(as_good.min() + as_good.max()) / 2, 2)

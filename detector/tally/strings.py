@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from detector.counting.samples import Bools, Floats
+from detector.counting.samples import Bools, Floats, Index
 from detector.counting.strings import Strings, find_strings
 from detector.geometry import xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
@@ -18,8 +17,6 @@ from detector.tally.sightings import View, is_any
 GROUP = "railcar"
 """The group that strings are a second estimate of; locomotives are cars of strings, but not of this count."""
 GAP, DOUBLE, FILLER = "string_gap", "double", "fills_gap"
-
-Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.counting.background import Counts
-from detector.counting.samples import Floats
+from detector.counting.samples import Floats, Index
 from detector.counting.surge import Rules, Verdict, assess
 from training.evaluation.counting.dates import Dates, Forecast
 from training.evaluation.counting.scores import share_of
@@ -27,8 +26,6 @@ CURVE_AT = tuple(round(-4 + 0.05 * i, 2) for i in range(81))
 _SEED_MEAN, _SEED_MAXIMUM = 8.0, (17, 23)  # "a maximum of about 20"
 _TOLERANCE = 0.1
 _FEW = 3
-
-Index = npt.NDArray[np.intp]
 
 
 @dataclass
