@@ -61,8 +61,8 @@ lint: $(FULL)  ## ruff and mypy
 
 scenes: $(CORE)  ## render FACILITIES_N facilities into SCENES; BACKGROUNDS: pictures without railcars; CUTOUTS: real wagons
 	$(BIN)/python -m training.synth --profile configs/synth-train.yaml --facilities $(FACILITIES_N) --out $(SCENES)/train $(RENDER)
-	$(BIN)/python -m training.synth --profile configs/synth-shadows.yaml --facilities $$(($(FACILITIES_N) / 8)) \
-	  --out $(SCENES)/shadows $(RENDER)
+	for hard in shadows winter; do $(BIN)/python -m training.synth --profile configs/synth-$$hard.yaml \
+	  --facilities $$(($(FACILITIES_N) / 8)) --out $(SCENES)/$$hard $(RENDER) || exit; done
 
 dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \

@@ -21,6 +21,7 @@ class TileSettings(Settings):
     val_share: float = Field(gt=0, lt=1)
     background_gsd_m: float = Field(gt=0)
     decoy_share: float = Field(default=0.0, ge=0, le=1)
+    edge_share: float = Field(default=0.0, ge=0, le=1)
     balance: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     image_format: Literal["jpg", "png"]
 

@@ -12,6 +12,7 @@ from training.formats import Annotations
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Bounds = tuple[float, float, float, float]
 
 UPRIGHT_WIDTH_M = 4.0
 
@@ -83,25 +84,25 @@ def to_model(corners_px: Floats, gsd_x_m: float, gsd_y_m: float, gsd_m: float) -
     return corners_from_xywhr(xywhr_from_corners(scaled))
 
 
-def clip_rectangles(corners: Floats, size_px: float) -> tuple[Floats, Floats]:
-    """Cut rectangles down to what a tile shows of them.
+def clip_rectangles(corners: Floats, bounds: Bounds) -> tuple[Floats, Floats]:
+    """Cut rectangles down to what can be seen of them within upright bounds.
 
-    Laws: a rectangle inside (0, 0, size, size) is returned unchanged, with share 1. The result keeps the direction of
-    the sides, lies inside the original, and holds all of it that is inside the tile; it is the smallest such.
+    Laws: a rectangle inside the bounds is returned unchanged, with share 1. The result keeps the direction of the
+    sides, lies inside the original, and holds all of it that is inside the bounds; it is the smallest such.
 
     Args:
         corners: consecutive corners, N x 4 x 2, in tile pixels.
-        size_px: edge of the tile.
+        bounds: x0, y0, x1, y1 in tile pixels.
 
     Returns:
         The cut rectangles, N x 4 x 2 (of those wholly outside: unchanged), and the share of each original's area that
-        is inside the tile, N.
+        is inside, N.
     """
     result = corners.copy()
-    whole = np.asarray(((corners >= 0) & (corners <= size_px)).all(axis=(1, 2)))
+    whole = np.asarray(((corners >= bounds[:2]) & (corners <= bounds[2:])).all(axis=(1, 2)))
     shares = whole.astype(np.float64)
     cut = np.flatnonzero(~whole)
-    inside = shapely.intersection(shapely.polygons(corners[cut]), shapely.box(0, 0, size_px, size_px))
+    inside = shapely.intersection(shapely.polygons(corners[cut]), shapely.box(*bounds))
     for index, part in zip(cut, inside, strict=True):
         first, second, third, _ = corners[index]
         along, across = second - first, third - second
@@ -113,6 +114,14 @@ def clip_rectangles(corners: Floats, size_px: float) -> tuple[Floats, Floats]:
         (a0, b0), (a1, b1) = seen.min(axis=0), seen.max(axis=0)
         result[index] = first + np.array([(a0, b0), (a1, b0), (a1, b1), (a0, b1)]) @ np.stack([along, across])
     return result, shares
+
+
+def shown(valid: Bools) -> Bounds:
+    """What a tile shows of its picture: the bounds x0, y0, x1, y1 of its valid pixels (H x W); all 0 without any."""
+    columns, rows = (np.flatnonzero(valid.any(axis=axis)) for axis in (0, 1))
+    if columns.size == 0:
+        return (0, 0, 0, 0)
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def valid_shares(corners: Floats, valid: Bools) -> Floats:
@@ -132,15 +141,17 @@ def labels_of_tile(
 ) -> TileLabels:
     """The labels of the tile at `origin` (x0, y0) in model pixels, whose validity mask is `valid` (size x size).
 
-    Labels are objects of which at least `min_inside` lies in the tile and at least `min_visible` can be seen there. To
-    be ignored are areas that the truth says so of, and objects of which enough lies in the tile but too little can be
-    seen; what the tile's edge leaves of an object, if less than `min_inside`, is small enough to pass as ground.
+    Objects are cut where the tile or its picture ends. Labels are those of which at least `min_inside` is left and at
+    least `min_visible` can be seen. To be ignored are areas that the truth says so of, and objects of which enough is
+    left but too little can be seen; what an edge leaves of an object, if less than `min_inside`, is small enough to
+    pass as ground.
     """
-    size = valid.shape[0]
+    bounds = shown(valid)
     corners = corners_model - origin
-    near = (corners.max(axis=1) > 0).all(axis=1) & (corners.min(axis=1) < size).all(axis=1)
-    kept, shares = clip_rectangles(corners[near], size)
-    seen = truth.visible[near] * valid_shares(kept, valid)
+    near = (corners.max(axis=1) > bounds[:2]).all(axis=1) & (corners.min(axis=1) < bounds[2:]).all(axis=1)
+    kept, shares = clip_rectangles(corners[near], bounds)
+    # Both may say that data is missing, which must not count twice.
+    seen = np.minimum(truth.visible[near], valid_shares(kept, valid))
     ignore, inside, clear = truth.ignore[near], shares >= min_inside, seen >= min_visible
     learnt = ~ignore & inside & clear
     hidden = ~ignore & inside & ~clear & (seen > 0)

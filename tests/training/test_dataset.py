@@ -15,13 +15,14 @@ from PIL import Image
 
 from detector.errors import UsageError
 from detector.geometry import corners_from_xywhr, xywhr_from_corners
+from detector.raster import PAD
 from tests.tile_scenes import small_config, write_scene
 from training.backgrounds import Backgrounds, background_tiles
 from training.classes import class_index, class_names
 from training.dataset import build
 from training.datasets.split import split_facilities
 from training.formats import Annotations
-from training.tiles import TileLabels, Truth, clip_rectangles, labels_of_tile, tile_origins, to_model
+from training.tiles import TileLabels, Truth, clip_rectangles, labels_of_tile, shown, tile_origins, to_model
 
 Floats = NDArray[np.float64]
 SIZE = 64.0
@@ -62,7 +63,7 @@ class TestClipping:
         self, boxes: list[tuple[float, ...]]
     ) -> None:
         corners = corners_from_xywhr(np.array(boxes))
-        cut, shares = clip_rectangles(corners, SIZE)
+        cut, shares = clip_rectangles(corners, (0, 0, SIZE, SIZE))
         tile = shapely.box(0, 0, SIZE, SIZE)
         for original, result, share in zip(corners, cut, shares, strict=True):
             whole, part = shapely.Polygon(original), shapely.Polygon(result)
@@ -81,12 +82,12 @@ class TestClipping:
     def test_rectangles_inside_are_unchanged(self, boxes: list[tuple[float, ...]]) -> None:
         corners = corners_from_xywhr(np.array(boxes))
         inside = ((corners >= 0) & (corners <= SIZE)).all(axis=(1, 2))
-        cut, shares = clip_rectangles(corners, SIZE)
+        cut, shares = clip_rectangles(corners, (0, 0, SIZE, SIZE))
         assert np.array_equal(cut[inside], corners[inside])
         assert (shares[inside] == 1).all()
 
     def test_a_box_across_the_edge_keeps_its_angle_and_its_outer_end_is_at_the_edge(self) -> None:
-        cut, shares = clip_rectangles(corners_from_xywhr(np.array([(60.0, 30.0, 40.0, 8.0, 0.0)])), SIZE)
+        cut, shares = clip_rectangles(corners_from_xywhr(np.array([(60.0, 30.0, 40.0, 8.0, 0.0)])), (0, 0, SIZE, SIZE))
         x, y, w, h, angle = xywhr_from_corners(cut)[0]
         assert shares[0] == pytest.approx(0.6)
         assert (x, y, w, h, angle) == pytest.approx((52.0, 30.0, 24.0, 8.0, 0.0))
@@ -112,6 +113,30 @@ class TestLabels:
         half[:, 24:] = False
         assert self.keep(truth_of((30, 30, 20, 8, 0)), half) == 0  # 4 of 20 px valid
         assert self.keep(truth_of((22, 30, 20, 8, 0)), half) == 1
+
+    @given(rectangles, st.integers(8, 64), st.integers(8, 64), st.floats(0.4, 1))
+    def test_the_end_of_the_picture_is_an_edge_like_the_tile_s(
+        self, boxes: list[tuple[float, ...]], width: int, height: int, visible: float
+    ) -> None:
+        part = np.zeros((64, 64), dtype=bool)
+        part[:height, :width] = True
+        truth = truth_of(*boxes, visible=visible)
+        labels = labels_of_tile(truth, truth.corners_px, (0, 0), part, min_visible=0.4, min_inside=0.35)
+        cut, shares = clip_rectangles(truth.corners_px, (0, 0, width, height))
+        assert np.allclose(labels.corners, cut[shares >= 0.35])
+        assert len(labels.ignored) == 0
+
+    def test_what_the_picture_s_end_hides_counts_once(self) -> None:
+        half = self.valid.copy()
+        half[:, 24:] = False
+        assert self.keep(truth_of((24, 30, 40, 8, 0), visible=0.5), half) == 1  # the truth knows of the same half
+
+    def test_without_data_there_are_no_labels(self) -> None:
+        nothing = np.zeros_like(self.valid)
+        assert (
+            self.keep(truth_of((30, 30, 20, 8, 0)), nothing),
+            self.ignored(truth_of((30, 30, 20, 8, 0)), nothing),
+        ) == (0, 0)
 
     def ignored(self, truth: Truth, valid: NDArray[np.bool_] | None = None) -> int:
         seen = self.valid if valid is None else valid
@@ -206,6 +231,26 @@ class TestBuild:
         assert checked > 20
         listing = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
         assert tuple(listing["names"].values()) == class_names()
+
+    def test_tiles_end_where_their_picture_is_said_to(self, scenes: Path, tmp_path: Path) -> None:
+        """One or two sides of such a tile are grey, labels hold what is left beside them, and the rest is what it was."""
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        build(small_config(edge_share=0.0, decoy_share=0.0, empty_share=0.9), [str(scenes)], whole, processes=1)
+        build(small_config(edge_share=1.0, decoy_share=0.0, empty_share=0.9), [str(scenes)], cut, processes=1)
+        labelled = 0
+        for path in (cut / "images" / "train").iterdir():
+            image = np.asarray(Image.open(path))
+            x0, y0, x1, y1 = shown((image != PAD).any(axis=2))
+            assert 0.3 < (x1 - x0) * (y1 - y0) / 64**2 < 0.9
+            before = whole / "images" / "train" / path.name
+            if before.exists():
+                assert np.array_equal(image[y0:y1, x0:x1], np.asarray(Image.open(before))[y0:y1, x0:x1])
+            text = (cut / "labels" / "train" / f"{path.stem}.txt").read_text()
+            for box in TileLabels.from_text(text, 64).corners:
+                sides = shapely.linestrings(np.stack([box, np.roll(box, -1, axis=0)], axis=1))
+                assert shapely.distance(sides, shapely.box(x0, y0, x1, y1)).max() < 1e-3  # none lies wholly beyond
+                labelled += 1
+        assert labelled > 10
 
     def test_facilities_are_wholly_in_one_split(self, scenes: Path, tmp_path: Path) -> None:
         manifest = build(small_config(), [str(scenes)], tmp_path / "yolo", processes=1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from detector.raster import SceneReader
+from detector.raster import PAD, SceneReader
 from training.backgrounds import Backgrounds, background_tiles
 from training.classes import class_names
 from training.datasets.fill import filled, ignored_area, with_decoys
@@ -24,6 +24,8 @@ from training.tiles import TileLabels, labels_of_tile, tile_origins, to_model
 
 MOST_IGNORED = 0.5
 """Tiles of which a larger share of the valid area is to be ignored are not used."""
+
+_CUT_SHARE = (0.12, 0.42)  # of the tile, on each side where its picture ends: within what training shows of it
 
 Pixels = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -97,14 +99,14 @@ def _tiles(config: TrainConfig, job: Job, counts: Counter[str], faults: list[Fau
     if isinstance(job.source, SourceScene):
         yield from scene_tiles(config, job.source, counts)
         return
-    valid = np.ones((config.stored_px, config.stored_px), dtype=bool)
     for number, image in enumerate(background_tiles(job.source, config.gsd_m, config.stored_px, faults)):
-        yield Tile(f"{job.name}_{number}", image, valid, TileLabels())
+        name = f"{job.name}_{number}"
+        yield Tile(name, *_up_to_an_edge(config, name, image, np.ones(image.shape[:2], dtype=bool)), TileLabels())
 
 
 def _finished(config: TrainConfig, tile: Tile) -> Pixels:
     """The tile's pixels with ignored areas filled, and some ground too, where the tile's name and the seed say so."""
-    rng = np.random.default_rng([config.seed, int(sha256(tile.name.encode())[:8], 16)])
+    rng = _rng(config, tile.name)
     labels = tile.labels
     if rng.random() < config.tiles.decoy_share:
         labels = with_decoys(labels, tile.valid, config.gsd_m, rng)
@@ -142,11 +144,31 @@ def _origins(config: TrainConfig, shape_model: tuple[int, int]) -> Iterator[tupl
 
 def _tile(config: TrainConfig, source: SourceScene, reader: SceneReader, origin: tuple[int, int]) -> Tile:
     scene, truth = source.scene, source.truth
-    image, valid = reader.read(*origin, config.stored_px, config.stored_px)
+    name = f"{scene.scene_id}_{origin[0]}_{origin[1]}"
+    image, valid = _up_to_an_edge(config, name, *reader.read(*origin, config.stored_px, config.stored_px))
     corners = to_model(truth.corners_px, scene.gsd_x_m, scene.gsd_y_m, config.gsd_m)
     limits = {"min_visible": config.tiles.min_visible, "min_inside": config.tiles.min_inside}
     labels = labels_of_tile(truth, corners, origin, valid, **limits)
-    return Tile(f"{scene.scene_id}_{origin[0]}_{origin[1]}", image, valid, labels)
+    return Tile(name, image, valid, labels)
+
+
+def _up_to_an_edge(config: TrainConfig, name: str, image: Pixels, valid: Bools) -> tuple[Pixels, Bools]:
+    """The tile as it is, or, in a share of them by name and seed, as if its picture ended within: on one side or two.
+
+    What a picture's edge cuts looks otherwise than what a tile's edge cuts: beside it lies the grey of no data.
+    """
+    rng = _rng(config, f"{name} edge")
+    if rng.random() >= config.tiles.edge_share:
+        return image, valid
+    beyond = np.zeros_like(valid)
+    for axis in rng.permutation(2)[: rng.integers(1, 3)]:
+        lines = np.moveaxis(beyond, axis, 0)[:: rng.choice([-1, 1])]
+        lines[: round(rng.uniform(*_CUT_SHARE) * len(lines))] = True
+    return np.where(beyond[..., None], np.uint8(PAD), image), valid & ~beyond
+
+
+def _rng(config: TrainConfig, name: str) -> np.random.Generator:
+    return np.random.default_rng([config.seed, int(sha256(name.encode())[:8], 16)])
 
 
 def encoded(image: Pixels, image_format: str) -> bytes:
