@@ -48,4 +48,4 @@ def look_at(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], sc
     cores = np.clip([tile.core_px for tile in tiles], [x0, y0, x0, y0], [x1, y1, x1, y1])
     met = np.atleast_1d(shapely.intersects(outline, shapely.box(*cores.T)))
     looks = [result.look for result, on in zip(results, met, strict=True) if on]
-    return look_of(np.sum([no_sums(), *looks], axis=0))
+    return look_of(np.sum([no_sums(), *looks], axis=0), is_whole=np.issubdtype(scene.dtype, np.integer))

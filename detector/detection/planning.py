@@ -22,7 +22,7 @@ from detector.weights import Weights
 
 TILE_VERSION = 5
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 4
+PART_VERSION = 5
 """Raise it when the same tiles would give other rows."""
 
 

@@ -51,7 +51,7 @@ class Look:
             it breaks off, as that of a picture of 1 m does that was brought to smaller pixels, but not that of a
             soft one, which falls evenly.
         black_point: file value that is stretched to black over the one stretched to white: high under haze.
-        grey_levels: log2 of the file's values between the two: few in the dark.
+        grey_levels: log2 of the file's values between the two: few in the dark; unknown in files of real numbers.
     """
 
     sharpness: float = math.nan
@@ -91,13 +91,14 @@ def no_sums() -> Floats:
     return np.zeros(_SIZE)
 
 
-def look_of(sums: Floats) -> Look:
+def look_of(sums: Floats, *, is_whole: bool = True) -> Look:
     """What the sums over all tiles of a facility say.
 
     Law: tiles may be weighted, and added in any order.
 
     Args:
         sums: (21,), those of the tiles added up.
+        is_whole: the file's values are whole numbers, so that those between two can be counted.
     """
     count, patches = sums[0], float(sums[11])
     if count <= 0:
@@ -121,7 +122,7 @@ def look_of(sums: Floats) -> Look:
         detail=(fine - coarse) / patches if patches > 0 else nan,
         cutoff=(at - (below + above) / 2) / patches if patches > 0 else nan,
         black_point=lo / hi if hi > 0 else nan,
-        grey_levels=math.log2(hi - lo) if hi > lo else nan,
+        grey_levels=math.log2(hi - lo) if is_whole and hi > lo else nan,
     )
 
 

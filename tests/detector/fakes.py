@@ -71,7 +71,7 @@ def paint(
     crs: CRS = UTM,
     turn_deg: float = 0.0,
     dtype: str = "uint8",
-    gain: int = 1,
+    gain: float = 1,
 ) -> Path:
     """Paint a yard into a GeoTIFF around the origin, in any CRS, rotation, GSD and pixel type."""
     n = round(size_m / gsd_m)

@@ -136,14 +136,18 @@ def test_a_scene_cut_into_four_files_gives_the_same_rows(desk: Desk) -> None:
     assert cut.geometry.geom_equals_exact(whole.geometry, 1e-12).all()
 
 
-def test_16_bit_gives_the_same_rows(desk: Desk) -> None:
+@pytest.mark.parametrize(("dtype", "gain"), [("uint16", 40), ("float32", 1 / 256)], ids=["16 bit", "reflectance"])
+def test_another_pixel_type_gives_the_same_rows(desk: Desk, dtype: str, gain: float) -> None:
     narrow = one(desk)
-    paint(desk.folder / "images" / "yard_20230105.tif", CARS, dtype="uint16", gain=40)
+    levels = desk.seen()["grey_levels"]
+    paint(desk.folder / "images" / "yard_20230105.tif", CARS, dtype=dtype, gain=gain)
     desk.detect(desk.scenes(), "wide")
     pd.testing.assert_frame_equal(
         pd.DataFrame(narrow.drop(columns="scene_id")),
         pd.DataFrame(desk.detections("wide").drop(columns="scene_id")),
     )
+    told = desk.seen("wide")["grey_levels"]
+    assert told.isna().all() if dtype == "float32" else (told > levels).all()  # real numbers have none to count
 
 
 def test_only_what_stands_in_a_facility_is_kept(desk: Desk) -> None:

@@ -233,7 +233,7 @@ class TestBuild:
         assert tuple(listing["names"].values()) == class_names()
 
     def test_tiles_end_where_their_picture_is_said_to(self, scenes: Path, tmp_path: Path) -> None:
-        """One or two sides of such a tile are grey, labels hold what is left beside them, and the rest is what it was."""
+        """One or two sides of such a tile are grey, labels hold what is left beside them, the rest is as it was."""
         whole, cut = tmp_path / "whole", tmp_path / "cut"
         build(small_config(edge_share=0.0, decoy_share=0.0, empty_share=0.9), [str(scenes)], whole, processes=1)
         build(small_config(edge_share=1.0, decoy_share=0.0, empty_share=0.9), [str(scenes)], cut, processes=1)

@@ -68,6 +68,15 @@ def test_black_point_and_levels_are_those_of_the_file() -> None:
     assert look.grey_levels == pytest.approx(6)
 
 
+def test_real_numbers_have_no_levels_to_count() -> None:
+    """A file of reflectances from 0 to 1 is not dark."""
+    sums = look_sums(noise(), WHOLE, 0.02, 0.4)
+    whole, real = vars(look_of(sums)), vars(look_of(sums, is_whole=False))
+    assert np.isnan(real.pop("grey_levels"))
+    assert whole.pop("grey_levels") < 0
+    assert real == whole
+
+
 def test_detail_falls_with_the_resolution_whatever_the_contrast() -> None:
     sharp = noise(sigma_px=0.8)
     coarse = np.clip(zoom(sharp[::4, ::4, 0].astype(float), 4, order=3), 0, 255).astype(np.uint8)
