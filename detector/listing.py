@@ -7,7 +7,7 @@ from rasterio.errors import RasterioError
 from shapely import unary_union
 
 from detector.facilities import Facility, facility_in_scene
-from detector.inputs.acquisition import times_in_name
+from detector.inputs.acquisition import date_in_name
 from detector.raster import SceneReader
 from detector.scene import Scene, Survey
 
@@ -102,7 +102,7 @@ def _crs_name(scene: Scene) -> str | None:
 
 def _date_notes(scene: Scene) -> list[str]:
     """A note where a date from a tag is not the one in the name: tags may hold when the file was written."""
-    named = [time.date() for time in times_in_name(scene.paths[0])]
-    if scene.acquired_source == "tag" and named and scene.acquired.date() not in named:
-        return [f"its name says {named[0]} and its tag {scene.acquired.date()} (state it in a manifest)"]
-    return []
+    named = date_in_name(scene.paths[0], scene.acquired, scene.acquired_source)
+    return (
+        [] if named is None else [f"its name says {named} and its tag {scene.acquired.date()} (state it in a manifest)"]
+    )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from detector.errors import InputRejected
@@ -109,6 +109,17 @@ def times_in_name(path: Path) -> Iterator[datetime]:
                 yield datetime(year, number, int(parts["day"]), hour, minute, second, tzinfo=UTC)
             except ValueError:
                 continue  # the digits are no date, a product number for one
+
+
+def date_in_name(path: Path, acquired: datetime, source: str) -> date | None:
+    """The date in a file's name where its tag, which was taken, says another; None where they agree.
+
+    A tag may hold when the file was written. A day more or less is the time zone.
+    """
+    named = [time.date() for time in times_in_name(path)] if source == "tag" else []
+    if any(abs((day - acquired.date()).days) <= 1 for day in named):
+        return None
+    return next(iter(named), None)
 
 
 def times_in_tags(tags: Mapping[str, str]) -> Iterator[datetime]:

@@ -45,6 +45,7 @@ FLAGS = {
     "track_cap": "the hidden tracks hold no more than the upper end",
     "several_scenes": "several images combined",
     "other_times_unused": "images of another hour not used",
+    "date_disputed": "the file's name says another date than its tag",
     "no_calibration": "weights without a calibration of their own: no interval (`make calibrate` fits one)",
     "no_facility_guarantee": "few calibration facilities: no facility-level guarantee",
     "calibration:railcar": "calibrated on railcars",

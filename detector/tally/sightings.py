@@ -4,6 +4,7 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from detector.counting.combine import best_first
 from detector.counting.domain import PICTURE, Domain, object_values
 from detector.counting.samples import Bools, Floats, Sample, density
 from detector.errors import UsageError
+from detector.inputs.acquisition import date_in_name
 from detector.pixels.georef import GEOD
 from detector.tracks import Tracks
 
@@ -47,6 +49,7 @@ class View:
     Attributes:
         scene_id: the scene; the best one of a mosaic.
         acquired: acquisition time, UTC.
+        is_disputed: that time is a tag's, and the file's name says another date.
         observed: visible share of the facility's area.
         visible: visible part of the facility (EPSG:4326), empty without georeference.
         area_ha: visible area, NaN where unknown.
@@ -63,6 +66,7 @@ class View:
 
     scene_id: str
     acquired: datetime
+    is_disputed: bool
     observed: float
     visible: BaseGeometry
     area_ha: float
@@ -225,10 +229,13 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
         row = np.asarray(places.get((str(record["scene_id"]), facility_id), []), dtype=np.intp)
         rail, visible, area_ha = row[is_rail[row]], record.get("geometry"), visible_ha(record)
         found = object_values(score[rail], sides_m[rail], detected[rail], area_ha)
+        scene_id, acquired = str(record["scene_id"]), pd.Timestamp(record["acquired"]).to_pydatetime()
+        stem = Path(scene_id.rpartition("-")[0])
         views.setdefault(facility_id, []).append(
             View(
-                scene_id=str(record["scene_id"]),
-                acquired=pd.Timestamp(record["acquired"]).to_pydatetime(),
+                scene_id=scene_id,
+                acquired=acquired,
+                is_disputed=date_in_name(stem, acquired, str(record.get("acquired_source"))) is not None,
                 observed=min(1.0, observed),
                 visible=visible if isinstance(visible, BaseGeometry) else shapely.Polygon(),
                 area_ha=area_ha,
@@ -322,6 +329,8 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
         flags.append("partial")
     if max(view.cloud_cover for view in together) > _CLOUDY:  # what no mask leaves out counts as visible
         flags.append("cloud")
+    if any(view.is_disputed for view in together):
+        flags.append("date_disputed")
     return Sighting(facility_id, day, used, len(together), tuple(flags))
 
 

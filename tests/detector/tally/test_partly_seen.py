@@ -152,6 +152,17 @@ def test_declared_clouds_are_flagged_unless_a_mask_leaves_them_out(calibration_f
     assert "cloud" not in flags[1]
 
 
+@pytest.mark.parametrize(("source", "days", "is_told"), [("tag", 90, True), ("tag", 1, False), ("manifest", 90, False)])
+def test_a_tag_against_the_name_of_its_file_is_flagged(
+    calibration_file: CalibrationFile, source: str, days: int, is_told: bool
+) -> None:
+    tables, told = yard(1.0), f"yard_{LAST + timedelta(days=days):%Y%m%d}-0123abcd"
+    named = {tables.scenes["scene_id"].iloc[-1]: told}
+    scenes, found = (table.replace({"scene_id": named}) for table in (tables.scenes, tables.detections))
+    flags = row(Tables(found, scenes.assign(acquired_source=source), {}), calibration_file)["flags"].split(";")
+    assert ("date_disputed" in flags) == is_told
+
+
 def test_where_trains_may_have_moved_the_best_scene_alone_counts(calibration_file: CalibrationFile) -> None:
     tables = yard(1.0)
     last = tables.scenes.iloc[[-1]]
