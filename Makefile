@@ -88,7 +88,7 @@ HELDOUT := data/heldout
 
 $(HELDOUT)/%/facilities.geojson: | $(CORE)
 	$(BIN)/python -m training.synth --profile configs/synth-heldout.yaml --out $(HELDOUT)/$* \
-	  $(if $(filter calibration,$*),--facilities 60 --dates 3 --seed 301,--facilities 70 --dates 4 --seed 302)
+	  $(if $(filter calibration,$*),--facilities 120 --dates 3 --seed 301,--facilities 70 --dates 4 --seed 302)
 
 DETECT_CALIBRATION = $(BIN)/railcars detect $(HELDOUT)/calibration --quiet --out runs/calibration --weights $(WEIGHTS) \
   --facilities $(HELDOUT)/calibration/facilities.geojson

@@ -18,7 +18,7 @@ from rich.table import Table
 from detector.config import class_table, count_config
 from detector.console import console, tell
 from detector.errors import RailcarsError, UsageError
-from detector.run import read_record
+from detector.runfolder import read_record
 from detector.store import write_json
 from detector.tally.calibration_file import CalibrationFile, Measured, load_calibration, save_calibration
 from training.calibrate import labelled_scenes

@@ -15,7 +15,8 @@ from benchmarks import heldout
 from detector.config import detect_config
 from detector.detection.tables import write_facilities, write_parquet
 from detector.facilities import Facility, load_facilities
-from detector.run import Inputs, detect_step, read_record
+from detector.run import Inputs, detect_step
+from detector.runfolder import read_record
 from detector.store import write_json
 from detector.weights import load_weights
 

@@ -35,11 +35,13 @@ Manifest = Annotated[Path | None, typer.Option(help="CSV with what the files do 
 History = Annotated[Path | None, typer.Option(help="CSV of earlier counts made by eye.")]
 Tracks = Annotated[Path | None, typer.Option(help="GeoJSON of track lines: they cap what a hidden part can hold.")]
 WeightsName = Annotated[str | None, typer.Option(help="Name of shipped weights, or path of their .json.")]
-DetectSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/detect.yaml.")]
-CountSettings = Annotated[Path | None, typer.Option("--settings", help="YAML instead of configs/count.yaml.")]
+DetectSettings = Annotated[
+    Path | None, typer.Option("--settings", help="YAML of what differs from configs/detect.yaml.")
+]
+CountSettings = Annotated[Path | None, typer.Option("--settings", help="YAML of what differs from configs/count.yaml.")]
 EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Compute here, or on a Ray cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="host:port of the cluster's head, with --engine ray.")]
-ScaleSettings = Annotated[Path | None, typer.Option("--scale", help="YAML instead of configs/scale.yaml.")]
+ScaleSettings = Annotated[Path | None, typer.Option("--scale", help="YAML of what differs from configs/scale.yaml.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail (1) if any input was rejected.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]

@@ -126,22 +126,29 @@ def first_fault(error: ValidationError) -> str:
     return f"{key}: {first['msg']}"
 
 
-def load_settings(model: type[S], path: Path) -> S:
+def load_settings(model: type[S], path: Path, shipped: Path | None = None) -> S:
     """Read a YAML file into `model`.
+
+    Args:
+        model: the settings.
+        path: the file.
+        shipped: where keys are taken from that the file lacks; by default it must have them all.
 
     Raises:
         UsageError: the file is missing, is no YAML, or a key or value is wrong; the message names it.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).", "Give the path of a YAML file.") from error
     except yaml.YAMLError as error:
         raise UsageError(
             f"{path}: is not YAML ({error}).", "Compare it with the file of that name in configs/."
         ) from error
+    if shipped is not None and isinstance(values, dict):
+        values = yaml.safe_load(shipped.read_text()) | values
     try:
-        return model.model_validate(values or {})
+        return model.model_validate(values)
     except ValidationError as error:
         raise UsageError(
             f"{path}: {first_fault(error)}. Received: {error.errors()[0]['input']!r}.",
@@ -156,15 +163,20 @@ def class_table() -> ClassTable:
 
 
 def detect_config(path: Path | None = None) -> DetectConfig:
-    """Detection settings from `path`, by default the shipped `configs/detect.yaml`."""
-    return load_settings(DetectConfig, path or resource("configs", "detect.yaml"))
+    """Detection settings from `path`; what it does not say is as in the shipped `configs/detect.yaml`."""
+    return _over_shipped(DetectConfig, "detect.yaml", path)
 
 
 def count_config(path: Path | None = None) -> CountConfig:
-    """Counting settings from `path`, by default the shipped `configs/count.yaml`."""
-    return load_settings(CountConfig, path or resource("configs", "count.yaml"))
+    """Counting settings from `path`; what it does not say is as in the shipped `configs/count.yaml`."""
+    return _over_shipped(CountConfig, "count.yaml", path)
 
 
 def scale_config(path: Path | None = None) -> ScaleConfig:
-    """Settings of a cluster from `path`, by default the shipped `configs/scale.yaml`."""
-    return load_settings(ScaleConfig, path or resource("configs", "scale.yaml"))
+    """Settings of a cluster from `path`; what it does not say is as in the shipped `configs/scale.yaml`."""
+    return _over_shipped(ScaleConfig, "scale.yaml", path)
+
+
+def _over_shipped(model: type[S], name: str, path: Path | None) -> S:
+    shipped = resource("configs", name)
+    return load_settings(model, path or shipped, shipped)

@@ -1,6 +1,5 @@
 """The three steps of a run on its folder - detect, count, report - and its record, `run.json`."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,10 @@ from detector.config import CountConfig, DetectConfig, class_table
 from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
-from detector.errors import UsageError
 from detector.facilities import load_facilities
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
+from detector.runfolder import read_record, readable
 from detector.scenes import Rejection, find_scenes
 from detector.store import open_run_folder, replacing, write_json
 from detector.tally.calibration_file import CalibrationFile, load_calibration
@@ -123,7 +122,7 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         The counts, a row per facility, date and group.
 
     Raises:
-        UsageError: the folder lacks detections, or the history or the tracks cannot be read.
+        UsageError: a file of the folder is missing or damaged, or the history or the tracks cannot be read.
         WeightsError: the calibration beside the weights is damaged.
     """
     record = read_record(run)
@@ -134,8 +133,10 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
     eye = load_history(told, facilities) if told else None
     lines = load_tracks(drawn, facilities) if drawn else None
     calibration = _calibration(record)
-    detections = _without_pixels(run / "detections.parquet")
-    scenes = gpd.read_parquet(run / "scenes.parquet")
+    with readable(run / "detections.parquet") as path:
+        detections = _without_pixels(path)
+    with readable(run / "scenes.parquet") as path:
+        scenes = gpd.read_parquet(path)
     counted = count_run(
         detections,
         scenes,
@@ -166,27 +167,6 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run / "run.json", record)
     return counted.counts
-
-
-def read_record(run: Path) -> dict[str, Any]:
-    """The content of run.json.
-
-    Raises:
-        UsageError: there is none, or it is damaged.
-    """
-    path = run / "run.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(
-            f"{run}: is no RUN folder, since run.json cannot be read ({error.strerror}).",
-            "Give the folder that `railcars run` or `railcars detect` wrote with --out.",
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path}: is damaged ({error}).", "Run the same `railcars detect` command again to restore it."
-        ) from error
-    return record
 
 
 def _without_pixels(path: Path) -> gpd.GeoDataFrame:

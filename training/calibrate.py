@@ -4,7 +4,6 @@ python -m training.calibrate --runs RUN... --truth DIR... --weights weights/NAME
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from detector.counting.domain import Domain, fit_domain
 from detector.counting.interval import calibrate
 from detector.counting.samples import Floats, Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
+from detector.runfolder import read_record, readable
 from detector.store import write_text
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
@@ -103,7 +103,10 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
     judged = {(str(place.scene["scene_id"]), str(place.scene["facility_id"])) for place in places}
     looks: dict[tuple[str, str], Floats] = {}
     for run in runs:
-        detections, scenes = (gpd.read_parquet(run / name) for name in ("detections.parquet", "scenes.parquet"))
+        with readable(run / "detections.parquet") as path:
+            detections = gpd.read_parquet(path)
+        with readable(run / "scenes.parquet") as path:
+            scenes = gpd.read_parquet(path)
         for facility, views in find_views(detections, scenes, table.families["rail_vehicle"]).items():
             looks |= {(view.scene_id, facility): view.looks[0] for view in views}
     keys = sorted(judged & looks.keys())
@@ -148,10 +151,7 @@ def labelled_scenes(
 
 def _check_weights(run: Path, spec: ModelSpec) -> None:
     """See that the run was made with these weights."""
-    provenance = run / "run.json"
-    if not provenance.exists():
-        raise UsageError(f"{run}: has no run.json.", "Give a RUN folder written by `railcars detect`.")
-    used = (json.loads(provenance.read_text()).get("weights") or {}).get("sha256")
+    used = (read_record(run).get("weights") or {}).get("sha256")
     if used != spec.sha256["onnx"]:
         raise UsageError(
             f"{run}: was made with weights {str(used)[:12]}, not {spec.sha256['onnx'][:12]} ({spec.name}).",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from detector.inputs.masks import mask_bands
 
 COLOURS = ("red", "green", "blue")
-CURE = "Name the bands to use with --bands, for example --bands 3,2,1 or --bands 1."
+CURE = "State them in a YAML file, `bands: [3, 2, 1]` or `bands: [1]`, and give it with --settings."
 
 # Bands in files that name none: one-based red, green, blue by the number of bands.
 KNOWN_ORDERS = {
@@ -17,7 +17,11 @@ KNOWN_ORDERS = {
 
 
 class BandsUnclear(Exception):
-    """The bands of the picture cannot be told; the message says why."""
+    """The bands of the picture cannot be told; the message says why, `cure` what to do."""
+
+    def __init__(self, reason: str, cure: str = CURE) -> None:
+        super().__init__(reason)
+        self.cure = cure
 
 
 def choose_bands(
@@ -42,7 +46,7 @@ def choose_bands(
             raise BandsUnclear(f"bands {asked} asked for, but it has {count}; one or three are needed")
         return override
     if "palette" in interpretation:
-        raise BandsUnclear("its colours are a palette; expand it with gdal_translate -expand rgb")
+        raise BandsUnclear("its colours are a palette", "Expand it with gdal_translate -expand rgb.")
     for names in (list(interpretation), [_colour(text) for text in descriptions]):
         if all(names.count(colour) == 1 for colour in COLOURS):
             return tuple(names.index(colour) + 1 for colour in COLOURS)

@@ -17,7 +17,6 @@ from rasterio.windows import Window
 from detector.errors import InputRejected
 from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared
-from detector.inputs.bands import CURE as BANDS_CURE
 from detector.inputs.bands import BandsUnclear, choose_bands
 from detector.pixels.georef import Grid, PixelSize, pixel_size
 from detector.pixels.rasterfile import open_raster, read_values
@@ -95,7 +94,7 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
     try:
         bands = choose_bands([c.name for c in dataset.colorinterp], dataset.descriptions, override)
     except BandsUnclear as error:
-        raise InputRejected(path, str(error), BANDS_CURE) from error
+        raise InputRejected(path, str(error), error.cure) from error
     dtypes = {dataset.dtypes[band - 1] for band in bands}
     if len(dtypes) > 1 or (dtype := dtypes.pop()) not in DTYPES:
         raise InputRejected(

@@ -11,8 +11,8 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from detector.errors import UsageError
 from detector.report.rows import GROUPS, CountRow, EyeRow, SumRow, count_rows, eye_rows, sum_rows
+from detector.runfolder import read_record, readable
 from detector.tally.history import HISTORY, as_used
 
 CLOUDY = 0.05
@@ -72,30 +72,32 @@ class Evidence:
     def detections(self, scene_ids: list[str]) -> pd.DataFrame:
         """Detections at or above the operating threshold in these scenes, without their geometry column."""
         columns = ["scene_id", "facility_id", "class", "score", "corners_px", "flags"]
-        path = self.folder / "detections.parquet"
-        if not scene_ids or not path.exists():
+        if not scene_ids:
             return pd.DataFrame(columns=columns)
         chosen = [("scene_id", "in", scene_ids), ("detected", "==", True)]
-        return pd.read_parquet(path, columns=columns, filters=chosen)
+        with readable(self.folder / "detections.parquet") as path:
+            return pd.read_parquet(path, columns=columns, filters=chosen)
 
 
 def read_run(folder: Path) -> Evidence:
     """Read the tables of a RUN folder.
 
     Raises:
-        UsageError: the folder has no counts or no provenance; the message names the command that writes them.
+        UsageError: a file is missing or damaged; the message names the command that writes it.
     """
-    needed = {"counts.parquet": "railcars count", "totals.parquet": "railcars count", "run.json": "railcars detect"}
-    for name, command in needed.items():
-        if not (folder / name).exists():
-            raise UsageError(f"{folder}: has no {name}.", f"Run `{command}` first, or `railcars run`.")
-    scenes_path, provenance = folder / "scenes.parquet", json.loads((folder / "run.json").read_text())
+    provenance = read_record(folder)
+    with readable(folder / "counts.parquet") as path:
+        counts = pd.read_parquet(path)
+    with readable(folder / "totals.parquet") as path:
+        totals = pd.read_parquet(path)
+    with readable(folder / "scenes.parquet") as path:
+        scenes = gpd.read_parquet(path)
     return Evidence(
         folder=folder,
-        counts=count_rows(pd.read_parquet(folder / "counts.parquet")),
-        totals=sum_rows(pd.read_parquet(folder / "totals.parquet")),
+        counts=count_rows(counts),
+        totals=sum_rows(totals),
         by_eye=_by_eye(folder / HISTORY, provenance) if provenance.get("history") else {},
-        scenes=gpd.read_parquet(scenes_path) if scenes_path.exists() else gpd.GeoDataFrame(),
+        scenes=scenes,
         names=_names(folder / "facilities.geojson"),
         provenance=provenance,
         rejected=_rejected(folder / "rejected.csv"),

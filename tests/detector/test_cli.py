@@ -65,8 +65,21 @@ def test_nothing_usable_exits_with_3(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RailcarsError, match=r"run\.json cannot be read.*railcars run"):
-        call("count", tmp_path)
+    for command in ("count", "report"):
+        with pytest.raises(RailcarsError, match=r"has no run\.json.*railcars run"):
+            call(command, tmp_path)
+
+
+def test_settings_may_name_what_differs_alone(folder: Path) -> None:
+    given = (folder / "images", "--facilities", folder / "facilities.geojson", "--json")
+    settings = folder / "mine.yaml"
+    settings.write_text("bands: [1]\n")
+    code, text = call("scenes", *given, "--settings", settings)
+    assert (code, {row["bands"] for row in json.loads(text)}) == (0, {"1"})
+    for content, words in (("band: [1]", "band"), ("- 1", "mine.yaml"), ("gsd_max_m: wide", "gsd_max_m")):
+        settings.write_text(content)
+        with pytest.raises(RailcarsError, match=words):
+            call("scenes", *given, "--settings", settings)
 
 
 def test_weights_of_another_hash_are_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from detector.config import count_config
 from detector.detection.rows import empty_detections
+from detector.errors import UsageError
 from detector.report import report
 from detector.run import count_step
 from detector.tally.calibration_file import CalibrationFile, save_calibration
@@ -63,6 +65,25 @@ def test_counts_by_eye_are_kept_as_given_and_found_again(run: Path) -> None:
     assert railcars(run).equals(first)
     assert json.loads((run / "run.json").read_text())["history"]["path"].endswith("history.csv")
     assert set(first.groupby("facility_id")["baseline_n"].max()) == {12, 15}
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "detections.parquet", "scenes.parquet", "counts.parquet", "totals.parquet"]
+)
+def test_a_missing_or_damaged_file_is_named_with_the_command_that_writes_it(
+    run: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    broken = shutil.copytree(run, tmp_path / "run")
+    (broken / name).unlink() if damage == "missing" else (broken / name).write_bytes((run / name).read_bytes()[:99])
+    is_of_count = name in {"counts.parquet", "totals.parquet"}
+    words = f"{re.escape(name)}.*railcars {'count' if is_of_count else 'detect'}"
+    if not is_of_count:
+        with pytest.raises(UsageError, match=words):
+            count_step(broken, FEW_DRAWS)
+    if name != "detections.parquet":  # of which the report shows chips, where it has pictures
+        with pytest.raises(UsageError, match=words):
+            report(broken)
 
 
 @pytest.mark.parametrize("name", ["counts", "totals"])

@@ -15,7 +15,7 @@ from detector.report import chips
 from detector.report.album import open_scenes
 from detector.report.chips import Picture
 from detector.report.framing import Shot
-from detector.run import read_record
+from detector.runfolder import read_record
 from detector.scene import Scene
 from training.evaluation.detection import AllIous, Judged, Scored
 from training.evaluation.matching import of_group

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
+from detector.runfolder import readable
 
 SUFFIX = ".truth.geojson"
 CARE_FROM = 0.5
@@ -131,15 +132,12 @@ def read_places(run: Path, truth: Path, names: tuple[str, ...]) -> list[Place]:
         names: our class names; objects of other classes are neither right nor wrong.
 
     Raises:
-        UsageError: a table is missing, or no scene has truth.
+        UsageError: a table is missing or damaged, or no scene has truth.
     """
-    for name in ("detections.parquet", "scenes.parquet"):
-        if not (run / name).exists():
-            raise UsageError(f"{run}: has no {name}.", "Run `railcars detect` for this folder first.")
-    scenes, detections = (
-        gpd.read_parquet(run / "scenes.parquet"),
-        gpd.read_parquet(run / "detections.parquet"),
-    )
+    with readable(run / "scenes.parquet") as path:
+        scenes = gpd.read_parquet(path)
+    with readable(run / "detections.parquet") as path:
+        detections = gpd.read_parquet(path)
     stems = [str(scene_id).rpartition("-")[0] for scene_id in scenes["scene_id"]]
     files = _files(truth, set(stems))
     by_place = dict(list(detections.groupby(["scene_id", "facility_id"])))

@@ -204,6 +204,7 @@ def test_run_that_counted_nothing_still_gives_a_page(tmp_path: Path) -> None:
 
 
 def test_folder_without_counts_is_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
     with pytest.raises(UsageError, match="railcars count"):
         report(tmp_path)
 

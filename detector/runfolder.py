@@ -1,0 +1,43 @@
+"""What later commands read of a RUN folder; what is missing or damaged is named, with the command that writes it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyarrow import ArrowException
+
+from detector.errors import UsageError
+
+_OF_COUNT = ("counts.parquet", "totals.parquet")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """A file of a RUN folder, read inside the `with` block.
+
+    Raises:
+        UsageError: it is missing, or it is damaged.
+    """
+    command = f"railcars {'count' if path.name in _OF_COUNT else 'detect'}"
+    try:
+        yield path
+    except FileNotFoundError as error:
+        raise UsageError(f"{path.parent}: has no {path.name}.", f"Run `{command}` first, or `railcars run`.") from error
+    except (OSError, ValueError, ArrowException) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UsageError(
+            f"{path}: is damaged ({reason}).", f"Run the same `{command}` command again to restore it."
+        ) from error
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """The content of run.json.
+
+    Raises:
+        UsageError: there is none, or it is damaged.
+    """
+    with readable(run / "run.json") as path:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    return record
