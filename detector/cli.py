@@ -246,6 +246,8 @@ def _detect(
         show_rejected(rejected, out / "rejected.csv")
         if result.left_out:
             _warn(f"{len(result.left_out)} scenes of earlier calls were not given this time and are left out.")
+        if result.unseen:
+            _warn(f"no image shows {', '.join(result.unseen)}: see `railcars scenes --facilities`.")
     return len(rejected)
 
 

@@ -37,6 +37,7 @@ class DetectResult:
         rejected: scenes that could not be used.
         left_out: scenes that earlier calls finished and this one was not given; they are not in the tables,
             and come back at no cost when they are given again.
+        unseen: facilities of which no scene shows anything.
         backends: what computed the run's tiles, by this call and by earlier ones.
         seconds: wall time.
     """
@@ -50,6 +51,7 @@ class DetectResult:
     n_detected: int
     rejected: tuple[Rejection, ...]
     left_out: tuple[str, ...]
+    unseen: tuple[str, ...]
     backends: tuple[str, ...]
     seconds: float
 
@@ -121,6 +123,7 @@ def detect(
         n_detected=int(detections["detected"].sum()),
         rejected=tuple(rejected),
         left_out=parts.scenes_besides([scene.scene_id for scene in scenes]),
+        unseen=tuple(sorted({one.facility_id for one in facilities} - {*shown["facility_id"]})),
         backends=backends,
         seconds=time.monotonic() - started,
     )

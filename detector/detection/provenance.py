@@ -72,6 +72,7 @@ def provenance(
         "facilities": file_facts(facilities),
         "manifest": None if manifest is None else str(manifest.resolve()),
         "left_out": list(result.left_out),
+        "unseen": list(result.unseen),
         "totals": {
             "scenes": result.n_scenes,
             "scenes_new": result.n_new,

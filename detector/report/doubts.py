@@ -36,7 +36,7 @@ def how_sure(evidence: Evidence) -> Sureness:
     points = [("Calibration", calibrated_on(calibration))]
     if calibration:
         points += [("Tested elsewhere", _tested(calibration)), ("These images", _images(rows, len(series)))]
-    points.append(("Hidden parts", _hidden(rows, len(series))))
+    points.append(("Hidden parts", _hidden(rows, len(series)) + _unseen(evidence)))
     if trains := _trains(rows, evidence.names):
         points.append(("Trains", trains))
     if evidence.by_eye:
@@ -112,6 +112,13 @@ def _hidden(rows: Sequence[CountRow], n_facilities: int) -> str:
     bare = sum(row.count is None for row in partly)
     rest = f", {words.number(bare)} of them too little for an estimate" if bare else ""
     return f"On {words.number(len(partly))} of {dates} a part of the facility was hidden{rest}."
+
+
+def _unseen(evidence: Evidence) -> str:
+    """The facilities of the run that no image shows."""
+    names = [name for i, name in sorted(evidence.names.items()) if i not in set(evidence.facility_ids())]
+    more = [f"{words.number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
+    return f" No image shows {words.listed(names[:_MOST_NAMED] + more)}." if names else ""
 
 
 def _trains(rows: Sequence[CountRow], names: Mapping[str, str]) -> str:

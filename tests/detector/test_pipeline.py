@@ -153,7 +153,9 @@ def test_another_pixel_type_gives_the_same_rows(desk: Desk, dtype: str, gain: fl
 def test_only_what_stands_in_a_facility_is_kept(desk: Desk) -> None:
     file = facilities_file(desk.folder / "two.geojson", {"left": (-40, -40, -5, 40), "far": (20_000, 0, 20_100, 100)})
     desk.facilities = load_facilities(file)
-    found = one(desk)
+    paint(desk.folder / "images" / "yard_20230105.tif", CARS)
+    assert desk.detect(desk.scenes())[0].unseen == ("far",)
+    found = desk.detections()
     assert set(found["facility_id"]) == {"left"}
     assert len(found) == 3
     assert desk.seen()["facility_id"].tolist() == ["left"]

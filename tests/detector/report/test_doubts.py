@@ -110,6 +110,15 @@ def test_a_count_without_interval_overturns_nothing(run: Path) -> None:
     assert doubts.changes(row, row, "Yard", 8) == []
 
 
+def test_facilities_that_no_image_shows_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"a": ("A", [Day(history(2)[-1].date, 6, 0)])}, pictures=0)
+    path = run / "facilities.geojson"
+    table = json.loads(path.read_text())
+    table["features"] += [{"properties": {"facility_id": f"z{i}", "name": f"Yard {i}"}} for i in range(5)]
+    path.write_text(json.dumps(table))
+    assert told(run)["Hidden parts"].endswith("No image shows Yard 0, Yard 1, Yard 2 and 2 more.")
+
+
 def test_one_date_is_spoken_of_in_the_singular(tmp_path: Path) -> None:
     day = history(2)[-1]
     text = told(make_run(tmp_path / "run", {"a": ("A", [Day(day.date, 6, 0)])}, pictures=0))
