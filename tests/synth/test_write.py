@@ -80,6 +80,16 @@ def test_facilities_are_polygons_around_the_scene(yard: Yard, scene: RenderedSce
     assert south < outline.centroid.y < north
 
 
+@pytest.mark.parametrize("wrong", ["--profile", "--backgrounds", "--cutouts"])
+def test_a_wrong_input_is_told_before_anything_is_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    assert main(["--facilities", "1", "--out", str(tmp_path / "out"), wrong, str(tmp_path / "nothing")]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.integration
 def test_the_command_keeps_finished_files(profile: Profile, tmp_path: Path) -> None:
     small = profile.model_copy(

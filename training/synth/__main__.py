@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from detector.console import tell
+from detector.errors import RailcarsError
 from training.synth.cutouts import SHARE, Stock, read_cutouts
+from training.synth.ground import real_pictures
 from training.synth.profile import Profile, load_profile
 from training.synth.scene import Conditions, Date, Studio, draw_date
 from training.synth.write import stem, write_facilities, write_scene
@@ -56,11 +59,11 @@ def render_facility(job: Job) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of `python -m training.synth`."""
+    """Entry of `python -m training.synth`; exit code 2 where an input does not fit."""
     parser = argparse.ArgumentParser(prog="python -m training.synth", description=__doc__)
     parser.add_argument("--profile", type=Path, default=None, help="YAML of ranges (default: configs/synth-train.yaml)")
-    parser.add_argument("--facilities", type=int, default=10, help="how many facilities")
-    parser.add_argument("--dates", type=int, default=4, help="dates of each")
+    parser.add_argument("--facilities", type=_number, default=10, help="how many facilities")
+    parser.add_argument("--dates", type=_number, default=4, help="dates of each")
     parser.add_argument(
         "--seed",
         type=int,
@@ -68,16 +71,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="facilities have seeds 1000 * SEED, 1000 * SEED + 1, ...; 9000 and more are the benchmark's",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder; finished files in it are kept")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=_number, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--backgrounds", type=Path, default=None, help="folder of aerial pictures without rail cars")
     parser.add_argument("--cutouts", type=Path, default=None, help="folder of annotated scenes whose wagons are set in")
     parser.add_argument("--cutout-share", type=float, default=SHARE, help="share of the cars that are cut-outs")
     parser.add_argument("--quiet", action="store_true", help="no progress lines")
     given = parser.parse_args(arguments)
+    try:
+        _render(given)
+    except RailcarsError as error:
+        tell(error)
+        return 2
+    return 0
+
+
+def _number(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+def _render(given: argparse.Namespace) -> None:
+    """Render what is missing; a wrong folder is told before any process starts."""
     profile = load_profile(given.profile)
     seeds = range(1000 * given.seed, 1000 * given.seed + given.facilities)
     if given.cutouts:
-        read_cutouts(given.cutouts)  # a wrong folder is told before any process starts
+        read_cutouts(given.cutouts)
+    if given.backgrounds:
+        real_pictures(given.backgrounds)
     any_of = Job(profile, 0, given.dates, given.out, given.backgrounds, given.cutouts, given.cutout_share)
     jobs = [replace(any_of, seed=seed) for seed in seeds]
     write_facilities((draw_yard(seed, profile) for seed in seeds), given.out)
@@ -86,7 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not given.quiet:
                 sys.stdout.write(f"{done}/{len(jobs)} facilities, {rendered} scenes rendered\n")
                 sys.stdout.flush()
-    return 0
 
 
 if __name__ == "__main__":
