@@ -140,15 +140,20 @@ def fit_domain(values: Floats, facility: Sequence[str]) -> Domain:
     their tails, so each is measured in its own: e = (t - u) / b, u the smallest of the largest tenth of t and b their
     mean excess over it, drawn towards that of all features with the weight 20 / (F + 20). A scene's e is that of its
     farthest feature, so that features that go together are not paid for twice, and E is the e that a scene of a new
-    facility exceeds with probability a = 0.01: the smallest whose mass, 1 / ((F + 1) n_f) per scene of a facility with
-    n_f scenes, reaches 1 - a; with one scene per facility the ceil((1 - a) (n + 1))-th smallest of n. Where there are
-    too few facilities for that, F + 1 < 1 / a, the largest is extended by b n ((a (F + 1))^(-1 / n) - 1): an
-    exponential tail whose mean excess b is known from the largest tenth, scenes of n facilities, only. A feature's
-    limit is u + E b, and never below 1.
+    facility exceeds with probability a = 0.01. It follows from the largest tenth of all e, too: with v the smallest of
+    them, w their mean excess over it, n the number of their facilities and p the mass beyond v, 1 / ((F + 1) n_f) per
+    scene of a facility with n_f scenes and 1 / (F + 1) for the new one,
 
-    Not exact, since tails are extrapolated, but validated: in a simulation with heavy tails (Student's t with 4
-    degrees of freedom in a third of the features) 98.8, 99.4 and 99.6 % of the scenes of new facilities are silent
-    after a calibration on 20, 60 and 120 facilities.
+        E = v + m w ((p / a)^(1 / m) - 1),  m = n / 2,
+
+    which an exponential tail exceeds with probability a where its mean excess is known from m facilities only. They
+    count as half, since excesses over a tail as heavy as that of Student's t with 4 degrees of freedom have twice the
+    squared coefficient of variation. (The order statistic that would be exact is the very largest e, or beyond it: one
+    odd scene would move all limits.) A feature's limit is u + E b, and never below 1.
+
+    Not exact, but validated: in a simulation with heavy tails (Student's t with 4 degrees of freedom in a third of the
+    features) 99.0, 99.0 and 99.3 % of the scenes of new facilities are silent after a calibration on 20, 60 and 120
+    facilities.
 
     Laws: the order of scenes does not matter; no calibration scene is outside.
 
@@ -204,15 +209,12 @@ def _distances(measured: Floats, centre: Floats, low: Floats, high: Floats) -> F
 def _exceeded(t: Floats, code: "np.ndarray[tuple[int], np.dtype[np.intp]]", alpha: float) -> float:
     """The distance that is exceeded with probability `alpha`, see `fit_domain`; `code` tells facilities apart."""
     per_facility = np.bincount(code)
-    mass = 1 / ((per_facility.size + 1) * per_facility[code])
-    order = np.argsort(t, kind="stable")
-    reached = np.cumsum(mass[order]) >= 1 - alpha - 1e-12
-    if reached.any():
-        return float(t[order][int(np.argmax(reached))])
-    tail = order[-_tail(t.size) :]
-    n = len(set(code[tail].tolist()))
-    excess = float(np.mean(t[tail] - t[tail[0]]))
-    return float(t[tail[-1]] + excess * n * ((alpha * (per_facility.size + 1)) ** (-1 / n) - 1))
+    tail = np.argsort(t, kind="stable")[-_tail(t.size) :]
+    start, m = float(t[tail[0]]), len(set(code[tail].tolist())) / 2
+    share = 1 / per_facility[code[tail]]
+    excess = float(np.average(t[tail] - start, weights=share))
+    mass = float(share.sum() + 1) / (per_facility.size + 1)
+    return float(start + excess * m * ((mass / alpha) ** (1 / m) - 1))
 
 
 def _tail(n_scenes: int) -> int:

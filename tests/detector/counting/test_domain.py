@@ -108,13 +108,20 @@ def test_the_order_of_scenes_does_not_matter(seed: int) -> None:
     assert np.array_equal(one.low, two.low)
 
 
-def test_the_rank_is_that_of_split_conformal_where_there_are_scenes_enough() -> None:
-    """Of 199 scenes, one per facility, the ceil(0.99 * 200) = 198th smallest; of 98 the largest and a tail."""
-    t = np.random.default_rng(7).exponential(size=199)
-    assert _exceeded(t, np.arange(199), 0.01) == np.sort(t)[197]
-    assert _exceeded(t[:99], np.arange(99), 0.01) == t[:99].max()
-    assert _exceeded(t[:98], np.arange(98), 0.01) > t[:98].max()
-    assert _exceeded(t[:20], np.arange(20), 0.01) > t[:20].max() + 0.5
+def test_the_limit_is_the_quantile_of_the_tail_and_cautious_where_little_is_known() -> None:
+    rng = np.random.default_rng(7)
+    many = rng.exponential(size=50_000)
+    assert _exceeded(many, np.arange(many.size), 0.01) == pytest.approx(np.log(100), rel=0.03)
+    for n in (20, 60, 120):
+        beyond = [np.exp(-_exceeded(rng.exponential(size=n), np.arange(n), 0.01)) for _ in range(500)]
+        assert np.mean(beyond) < 0.01
+
+
+def test_one_odd_scene_moves_the_limit_little() -> None:
+    t = np.random.default_rng(7).exponential(size=360)
+    odd = np.where(t == t.max(), 2 * t, t)
+    plain, moved = (_exceeded(each, np.repeat(np.arange(120), 3), 0.01) for each in (t, odd))
+    assert plain < moved < 1.15 * plain
 
 
 def test_a_few_scenes_of_one_facility_give_a_wide_domain() -> None:
