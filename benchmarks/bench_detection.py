@@ -22,6 +22,7 @@ import yaml
 from benchmarks.bench_real import COARSE_GSD_M, Task, find
 from detector.config import class_table, count_config, detect_config
 from detector.console import Watcher, tell
+from detector.detection.planning import NO_DATA
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
 from detector.run import Inputs, count_step, detect_step
@@ -100,8 +101,8 @@ def rendered(folder: Path, run: Path, weights: Weights, page: Path | None) -> di
     with Watcher(quiet=False) as watcher:
         inputs = Inputs((folder / "yards", folder / "empty"), folder / "facilities.geojson")
         _, rejected = detect_step(inputs, run, weights, detect_config(), watcher)
-    if rejected:
-        raise UsageError(f"{rejected[0].path}: {rejected[0].reason}.", "Delete the folder and render it again.")
+    if faults := [each for each in rejected if each.reason != NO_DATA]:  # a footprint may end before the facility
+        raise UsageError(f"{faults[0].path}: {faults[0].reason}.", "Delete the folder and render it again.")
     count_step(run, count_config())
     return evaluate(run, folder, page=page)
 

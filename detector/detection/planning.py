@@ -24,6 +24,7 @@ TILE_VERSION = 5
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
 PART_VERSION = 5
 """Raise it when the same tiles would give other rows."""
+NO_DATA = "has no valid pixel inside any facility"
 
 
 @dataclass(frozen=True)
@@ -170,4 +171,4 @@ def unreadable(scene: Scene, error: Exception) -> list[Rejection]:
 
 def unseen(scene: Scene) -> list[Rejection]:
     """Rejections for a scene that covers facilities but has no data there."""
-    return _reject(scene, "has no valid pixel inside any facility", "Nothing, if it was clouded or cut off there.")
+    return _reject(scene, NO_DATA, "Nothing, if it was clouded or cut off there.")
