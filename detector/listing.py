@@ -103,6 +103,6 @@ def _crs_name(scene: Scene) -> str | None:
 def _date_notes(scene: Scene) -> list[str]:
     """A note where a date from a tag is not the one in the name: tags may hold when the file was written."""
     named = date_in_name(scene.paths[0], scene.acquired, scene.acquired_source)
-    return (
-        [] if named is None else [f"its name says {named} and its tag {scene.acquired.date()} (state it in a manifest)"]
-    )
+    if named is None:
+        return []
+    return [f"its name says {named} and its tag {scene.acquired.date()} (state it in a manifest)"]

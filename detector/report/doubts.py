@@ -116,7 +116,8 @@ def _hidden(rows: Sequence[CountRow], n_facilities: int) -> str:
 
 def _unseen(evidence: Evidence) -> str:
     """The facilities of the run that no image shows."""
-    names = [name for i, name in sorted(evidence.names.items()) if i not in set(evidence.facility_ids())]
+    seen = set(evidence.facility_ids())
+    names = [name for i, name in sorted(evidence.names.items()) if i not in seen]
     more = [f"{words.number(len(names) - _MOST_NAMED)} more"] if len(names) > _MOST_NAMED else []
     return f" No image shows {words.listed(names[:_MOST_NAMED] + more)}." if names else ""
 
