@@ -12,14 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
-
 from benchmarks import heldout
 from benchmarks.degraded import DEGRADED, write_degraded
 from detector.config import class_table, detect_config
 from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
+from detector.runfolder import read_tables
 from detector.tally.calibration_file import load_calibration
 from detector.tally.sightings import find_views
 from detector.weights import load_weights
@@ -64,8 +63,7 @@ def measure() -> dict[str, Any]:
         paths = degraded(name)
         run = paths[0].parent.with_name(f"run-{weights.spec.digest()[:12]}")
         detect_step(Inputs(tuple(paths), heldout.TEST / "facilities.geojson"), run, weights, detect_config())
-        detections, scenes = (gpd.read_parquet(run / f"{part}.parquet") for part in ("detections", "scenes"))
-        reasons = [view.outside(domain) for views in find_views(detections, scenes, rail).values() for view in views]
+        reasons = [view.outside(domain) for views in find_views(*read_tables(run), rail).values() for view in views]
         named = Counter(reason for found in reasons for reason in found)
         fired = sum(bool(found) for found in reasons)
         table[name] = {"scenes": len(reasons), "flagged": fired, "reasons": dict(named.most_common())}

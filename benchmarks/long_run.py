@@ -16,7 +16,7 @@ from detector.config import detect_config
 from detector.detection.tables import write_facilities, write_parquet
 from detector.facilities import Facility, load_facilities
 from detector.run import Inputs, detect_step
-from detector.runfolder import read_record
+from detector.runfolder import read_record, read_tables
 from detector.store import write_json
 from detector.weights import load_weights
 
@@ -54,7 +54,7 @@ class Seen:
         """
         pictures = heldout.pictures(sources)[:TEMPLATES]
         detect_step(Inputs(tuple(pictures), sources / "facilities.geojson"), run, load_weights(), detect_config())
-        detections, scenes = (gpd.read_parquet(run / f"{name}.parquet") for name in ("detections", "scenes"))
+        detections, scenes = read_tables(run)
         number = scenes["scene_id"].map(detections.groupby("scene_id").size()).fillna(0)
         fullest = scenes[(number >= number.median()) & (scenes["observed_fraction"] >= 0.98)].reset_index(drop=True)
         known = {one.facility_id: one for one in load_facilities(run / "facilities.geojson")}

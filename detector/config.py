@@ -179,4 +179,4 @@ def scale_config(path: Path | None = None) -> ScaleConfig:
 
 def _over_shipped(model: type[S], name: str, path: Path | None) -> S:
     shipped = resource("configs", name)
-    return load_settings(model, path or shipped, shipped)
+    return load_settings(model, path, shipped) if path else load_settings(model, shipped)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 from pyarrow import ArrowException
 
 from detector.errors import UsageError
@@ -30,6 +31,18 @@ def readable(path: Path) -> Iterator[Path]:
         raise UsageError(
             f"{path}: is damaged ({reason}).", f"Run the same `{command}` command again to restore it."
         ) from error
+
+
+def read_tables(run: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """The detections and the scenes of a run.
+
+    Raises:
+        UsageError: a table is missing, or it is damaged.
+    """
+    with readable(run / "detections.parquet") as path:
+        detections = gpd.read_parquet(path)
+    with readable(run / "scenes.parquet") as path:
+        return detections, gpd.read_parquet(path)
 
 
 def read_record(run: Path) -> dict[str, Any]:

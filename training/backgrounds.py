@@ -19,6 +19,18 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif")
 BATCH = 64  # pictures
 
 
+def pictures_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The pictures in a folder and those below it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    if not paths:
+        raise UsageError(f"{folder}: holds no pictures ({', '.join(suffixes)}).", "Give a folder of backgrounds.")
+    return paths
+
+
 @dataclass(frozen=True)
 class Backgrounds:
     """A batch of pictures of one folder, GSD and split."""
@@ -36,9 +48,7 @@ class Backgrounds:
         """
         source = Source.parsed(given)
         folder, gsd_m = source.path, source.gsd_m or default_gsd_m
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise UsageError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)}).", "Give a folder of backgrounds.")
+        paths = pictures_in(folder, SUFFIXES)
         held_out = [_draw(path) < val_share for path in paths]
         result = []
         for split, wanted in (("train", False), ("val", True)):

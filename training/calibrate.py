@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 from rich.console import Console
 
@@ -19,7 +18,7 @@ from detector.counting.domain import Domain, fit_domain
 from detector.counting.interval import calibrate
 from detector.counting.samples import Floats, Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
-from detector.runfolder import read_record, readable
+from detector.runfolder import read_record, read_tables
 from detector.store import write_text
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
@@ -103,11 +102,7 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
     judged = {(str(place.scene["scene_id"]), str(place.scene["facility_id"])) for place in places}
     looks: dict[tuple[str, str], Floats] = {}
     for run in runs:
-        with readable(run / "detections.parquet") as path:
-            detections = gpd.read_parquet(path)
-        with readable(run / "scenes.parquet") as path:
-            scenes = gpd.read_parquet(path)
-        for facility, views in find_views(detections, scenes, table.families["rail_vehicle"]).items():
+        for facility, views in find_views(*read_tables(run), table.families["rail_vehicle"]).items():
             looks |= {(view.scene_id, facility): view.looks[0] for view in views}
     keys = sorted(judged & looks.keys())
     return fit_domain(np.array([looks[key] for key in keys]), [facility for _, facility in keys])

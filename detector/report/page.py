@@ -54,14 +54,14 @@ def report(run: Path) -> Path:
     """Write RUN/report.html: one self-contained page of at most some 5 MB, equal for equal inputs.
 
     Args:
-        run: a RUN folder with counts.parquet, totals.parquet and run.json; scenes.parquet, detections.parquet,
-            facilities.geojson, history.csv and rejected.csv are used where present.
+        run: a RUN folder that has been counted; facilities.geojson, history.csv and rejected.csv are used where
+            present.
 
     Returns:
         The path of the page.
 
     Raises:
-        UsageError: the folder lacks counts or provenance.
+        UsageError: a table or the record is missing or damaged.
     """
     evidence = read_run(run)
     order = in_order(evidence)

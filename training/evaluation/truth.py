@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
-from detector.runfolder import readable
+from detector.runfolder import read_tables
 
 SUFFIX = ".truth.geojson"
 CARE_FROM = 0.5
@@ -134,10 +134,7 @@ def read_places(run: Path, truth: Path, names: tuple[str, ...]) -> list[Place]:
     Raises:
         UsageError: a table is missing or damaged, or no scene has truth.
     """
-    with readable(run / "scenes.parquet") as path:
-        scenes = gpd.read_parquet(path)
-    with readable(run / "detections.parquet") as path:
-        detections = gpd.read_parquet(path)
+    detections, scenes = read_tables(run)
     stems = [str(scene_id).rpartition("-")[0] for scene_id in scenes["scene_id"]]
     files = _files(truth, set(stems))
     by_place = dict(list(detections.groupby(["scene_id", "facility_id"])))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from detector.console import tell
 from detector.errors import RailcarsError
+from training.backgrounds import pictures_in
 from training.synth.cutouts import SHARE, Stock, read_cutouts
-from training.synth.ground import real_pictures
+from training.synth.ground import BACKGROUND_SUFFIXES
 from training.synth.profile import Profile, load_profile
 from training.synth.scene import Conditions, Date, Studio, draw_date
 from training.synth.write import stem, write_facilities, write_scene
@@ -98,7 +99,7 @@ def _render(given: argparse.Namespace) -> None:
     if given.cutouts:
         read_cutouts(given.cutouts)
     if given.backgrounds:
-        real_pictures(given.backgrounds)
+        pictures_in(given.backgrounds, BACKGROUND_SUFFIXES)
     any_of = Job(profile, 0, given.dates, given.out, given.backgrounds, given.cutouts, given.cutout_share)
     jobs = [replace(any_of, seed=seed) for seed in seeds]
     write_facilities((draw_yard(seed, profile) for seed in seeds), given.out)

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from detector.errors import UsageError
+from training.backgrounds import pictures_in
 from training.synth.canvas import Fields, Flat, Frame
 from training.synth.paint import Array, Colour
 from training.synth.tracks import Points, Track
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+BACKGROUND_SUFFIXES = (".jpg", ".jpeg", ".png")
 BALLASTS: dict[str, Colour] = {
     "grey": (0.250, 0.248, 0.245),
     "pale": (0.360, 0.350, 0.325),
@@ -46,18 +46,6 @@ MATERIALS: dict[str, Material] = {
     "weeds": Material((0.095, 0.100, 0.050), 1.4),
     "oil": Material((0.070, 0.066, 0.062), 0.6),
 }
-
-
-def real_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and those below it.
-
-    Raises:
-        UsageError: there is none.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise UsageError(f"{folder}: holds no pictures ({', '.join(_SUFFIXES)}).", "Give a folder of backgrounds.")
-    return paths
 
 
 def octave(rng: np.random.Generator, frame: Frame, pitch_m: float, span_m: float = 430.0) -> Array:
@@ -225,7 +213,7 @@ class Ground:
 
     def tiles(self, folder: Path, rng: np.random.Generator, gsd_m: float = 0.3) -> None:
         """Lay real background pictures side by side, mirrored and turned, with soft seams."""
-        paths = real_pictures(folder)
+        paths = pictures_in(folder, BACKGROUND_SUFFIXES)
         rows, cols = self.fields.frame.shape
         size = round(250 * gsd_m / self.fields.frame.cell_m)
         family = paths[int(rng.integers(len(paths)))].parent
