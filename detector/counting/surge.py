@@ -48,7 +48,10 @@ def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verd
     """Compare one count with the history.
 
     Where today's relative error is larger than the history's, the excess squared coefficient of variation is added
-    to the dispersion: what the history's counts scatter by already holds their own errors.
+    to the dispersion: what the history's counts scatter by already holds their own errors. It counts only where it
+    makes the date more usual.
+
+    Laws: a count whose error is larger is never more unusual than a sure one; nor is a lower count than a higher one.
 
     Args:
         today: one count.
@@ -60,11 +63,12 @@ def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verd
     log_season = np.zeros(history.value.size) if season is None else season
     background = fit_background(history, log_season)
     value = float(np.round(today.value[0]))
+    excess = max(0.0, today.relative_variance - history.relative_variance)
     # A lower bound below today's count says nothing about its rank; one above it does.
     ranked = ~history.censored | (history.value >= value)
     as_high = int((history.value[ranked] >= value).sum())
     return Verdict(
-        p_usual=background.upper_tail(value, max(0.0, today.relative_variance - history.relative_variance)),
+        p_usual=max(background.upper_tail(value, extra) for extra in {0.0, excess}),
         p_record=p_record(today, history, _usual(background, today, history, log_season)),
         p_rank=(1 + as_high) / (int(ranked.sum()) + 1),
         n=history.value.size,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom
 
@@ -115,6 +115,7 @@ def test_a_surge_of_the_seed_size_is_always_queued() -> None:
     today=st.integers(0, 120),
     more=st.integers(1, 40),
 )
+@example(history=[5, 11, 12, 12, 13, 13, 14, 14], today=1, more=1)
 def test_more_today_is_never_less_of_a_surge(history: list[int], today: int, more: int) -> None:
     past = counts(np.array(history, dtype=float))
     exact = np.array([False])
