@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import csr_array
 
 from training.backgrounds import pictures_in
 from training.synth.canvas import Fields, Flat, Frame
@@ -49,25 +50,27 @@ MATERIALS: dict[str, Material] = {
 
 
 def octave(rng: np.random.Generator, frame: Frame, pitch_m: float, span_m: float = 430.0) -> Array:
-    """Smooth noise, standard deviation about 1, on a periodic lattice that is fixed to the image's middle.
+    """Smooth noise, standard deviation about 1; `pitch_m` away its correlation is about a half.
+
+    A cubic B-spline on a periodic lattice that is fixed to the image's middle: less smooth ones show its squares.
 
     Law: the same generator state gives the same noise at the same place, whatever the frame's size and cell.
     """
     size = int(span_m / pitch_m)
-    lattice = rng.standard_normal((size, size), dtype=np.float32) * np.float32(1.5)
-    rows, cols = frame.shape
-    y = ((np.arange(rows) + 0.5 - rows / 2) * (frame.cell_m / pitch_m)) % size
-    x = ((np.arange(cols) + 0.5 - cols / 2) * (frame.cell_m / pitch_m)) % size
-    i, j = y.astype(np.intp), x.astype(np.intp)
-    f, g = (y - i).astype(np.float32)[:, None], (x - j).astype(np.float32)[None, :]
-    tall = lattice[i] + (lattice[(i + 1) % size] - lattice[i]) * (f * f * (3 - 2 * f))
-    g = g * g * (3 - 2 * g)
-    # take keeps the rows contiguous, plain indexing does not
-    left, right = np.take(tall, j, axis=1), np.take(tall, (j + 1) % size, axis=1)
-    right -= left
-    right *= g
-    right += left
-    return np.asarray(right, dtype=np.float32)
+    lattice = rng.standard_normal((size, size), dtype=np.float32) * np.float32(2.1)
+    rows, cols = (_spline(length, frame.cell_m / pitch_m, size) for length in frame.shape)
+    return np.asarray(rows @ (cols @ lattice.T).T, dtype=np.float32)
+
+
+def _spline(length: int, step: float, period: int) -> csr_array:
+    """Weights (length, period) of a periodic cubic B-spline at places `step` apart, 0 in the middle."""
+    x = ((np.arange(length) + 0.5 - length / 2) * step) % period
+    first = x.astype(np.intp)
+    f = (x - first).astype(np.float32)
+    g = 1 - f
+    weights = np.stack([g**3, 3 * f**3 - 6 * f**2 + 4, 3 * g**3 - 6 * g**2 + 4, f**3], axis=1) / np.float32(6)
+    columns = (first[:, None] + np.arange(-1, 3)) % period
+    return csr_array((weights.ravel(), columns.ravel(), np.arange(0, 4 * length + 1, 4)), shape=(length, period))
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Textures:
         """The noise of a facility, the same on all its dates; `grain` is the weight of the finest."""
         rng = np.random.default_rng([seed, 77])
         fine = np.random.default_rng([seed, 78]).standard_normal(frame.shape, dtype=np.float32)
-        small, middle, broad = octave(rng, frame, 0.55), octave(rng, frame, 3.1), octave(rng, frame, 17.0)
+        small, middle, broad = octave(rng, frame, 0.36), octave(rng, frame, 2.0), octave(rng, frame, 11.0)
         mix = np.float32(grain) * fine
         level = np.float32(0.35) * small
         wide = rng.uniform(0.02, 0.08, 2)
