@@ -31,10 +31,11 @@ class CoarserSensor(A.ImageOnlyTransform):
         self.sharpen = sharpen
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the factor, and strength and width of the sharpening."""
+        """Draw the factor, near 1 more often, and strength and width of the sharpening."""
         sharp = self.py_random.random() < self.sharpen
+        least, most = self.reduction
         return {
-            "factor": self.py_random.uniform(*self.reduction),
+            "factor": least + (most - least) * self.py_random.random() ** 2,
             "gain": self.py_random.uniform(0.3, 1.4) if sharp else 0.0,
             "sigma": self.py_random.uniform(0.7, 1.8),
         }
@@ -173,9 +174,9 @@ def pixel_transforms(strength: float = 1.0) -> list[A.BasicTransform | A.BaseCom
         A.RandomToneCurve(scale=0.15, p=0.15 * strength),
         A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.25, p=0.3 * strength),
         A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=30, val_shift_limit=10, p=0.3 * strength),
-        A.ToGray(p=0.18 * strength),
+        A.ToGray(p=0.28 * strength),
         Haze(p=0.15 * strength),
-        CoarserSensor(p=0.55 * strength),
+        CoarserSensor(p=0.65 * strength),
         A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=1.0, p=0.15 * strength),
         A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=0.2 * strength),
         SoftPatch(p=0.15 * strength),
