@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 from rich.table import Table
 
 from detector.config import class_table, count_config
 from detector.console import console, tell
 from detector.errors import RailcarsError, UsageError
-from detector.runfolder import read_record
+from detector.runfolder import read_record, read_tables
 from detector.store import write_json
 from detector.tally.calibration_file import CalibrationFile, Measured, load_calibration, save_calibration
 from training.calibrate import labelled_scenes
@@ -48,20 +47,20 @@ def find_material(run: Path, truth: Path, calibration_run: Path, calibration_tru
     calibration = load_calibration(path, sha256) if path.exists() else None
     if calibration is None:
         raise UsageError(f"{sidecar}: has no calibration of its own.", "Run `make calibrate` for these weights first.")
-    scenes, known = (gpd.read_parquet(folder / "scenes.parquet") for folder in (run, calibration_run))
-    if shared := set(scenes["facility_id"].astype(str)) & set(known["facility_id"].astype(str)):
+    places, fitted = read_places(run, truth, table.names), read_places(calibration_run, calibration_truth, table.names)
+    if shared := {place.facility_id for place in places} & {place.facility_id for place in fitted}:
         raise UsageError(
             f"{run} and {calibration_run} share {len(shared)} facilities, such as {min(shared)}.",
             "Judge counts at facilities that the calibration has not seen.",
         )
-    places, fitted = read_places(run, truth, table.names), read_places(calibration_run, calibration_truth, table.names)
     if calibration.n_scenes != len(fitted):
         raise UsageError(
             f"{path}: was fitted on {calibration.n_scenes} scenes, but {calibration_run} has {len(fitted)} with truth.",
             "Run `make calibrate` for these weights first, so that all methods are fitted on the same scenes.",
         )
+    detections, scenes = read_tables(run)
     material = Material(
-        detections=gpd.read_parquet(run / "detections.parquet"),
+        detections=detections,
         scenes=scenes,
         places={(str(place.scene["scene_id"]), place.facility_id): place for place in places},
         calibration=calibration,
