@@ -86,7 +86,7 @@ export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, saf
 # The profile of these facilities differs from the one that training scenes are drawn from.
 HELDOUT := data/heldout
 
-$(HELDOUT)/%/facilities.geojson: | $(CORE)
+$(HELDOUT)/%/facilities.geojson: configs/synth-heldout.yaml $(wildcard training/synth/*.py) | $(CORE)
 	$(BIN)/python -m training.synth --profile configs/synth-heldout.yaml --out $(HELDOUT)/$* \
 	  $(if $(filter calibration,$*),--facilities 120 --dates 3 --seed 301,--facilities 70 --dates 4 --seed 302)
 

@@ -9,7 +9,6 @@ half a metre, resampled to 0.5 m with the point spread of such a sensor. Writes 
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,15 +23,14 @@ from detector.config import class_table, count_config, detect_config
 from detector.console import Watcher, tell
 from detector.detection.planning import NO_DATA
 from detector.errors import RailcarsError, UsageError
-from detector.hashing import sha256_of
 from detector.run import Inputs, count_step, detect_step
 from detector.store import write_json
 from detector.weights import Weights, load_weights
-from training import synth
 from training.annotated import AnnotatedScene
 from training.evaluation.detection import Scored
 from training.evaluation.measure import evaluate, measure
 from training.synth.__main__ import main as render
+from training.synth.generator import generator_digest
 from training.synth.profile import Profile, load_profile
 
 PROFILE = Path("configs/synth-benchmark.yaml")
@@ -68,12 +66,6 @@ def render_set(folder: Path, workers: int) -> Path:
     features = [feature for each in outlines for feature in each["features"]]
     write_json(target / "facilities.geojson", {"type": "FeatureCollection", "features": features})
     return target
-
-
-def generator_digest(profile: Profile) -> str:
-    """SHA-256 of the profile and the renderer's source."""
-    source = sorted(Path(synth.__path__[0]).glob("*.py"))
-    return hashlib.sha256("".join([profile.digest(), *(sha256_of(path) for path in source)]).encode()).hexdigest()
 
 
 def without_vehicles(profile: Profile) -> Profile:

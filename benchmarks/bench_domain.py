@@ -29,7 +29,7 @@ RESULT = Path(__file__).parent / "results" / "domain.json"
 
 
 def degraded(name: str) -> list[Path]:
-    """The degraded pictures, written where they are missing.
+    """The degraded pictures, written where they are missing or older than their originals.
 
     Raises:
         UsageError: there are no scenes to degrade.
@@ -41,7 +41,7 @@ def degraded(name: str) -> list[Path]:
         first.setdefault(path.stem.rpartition("_")[0], path)
     targets = [folder / path.name for path in first.values()]
     for seed, (source, target) in enumerate(zip(first.values(), targets, strict=True)):
-        if not target.exists():
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             write_degraded(source, name, target, seed)
     return targets
 

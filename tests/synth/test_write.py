@@ -91,7 +91,9 @@ def test_a_wrong_input_is_told_before_anything_is_rendered(
 
 
 @pytest.mark.integration
-def test_the_command_keeps_finished_files(profile: Profile, tmp_path: Path) -> None:
+def test_the_command_keeps_finished_files_of_its_own(
+    profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     small = profile.model_copy(
         update={"yard": profile.yard.model_copy(update={"width_m": (60.0, 70.0), "height_m": (50.0, 60.0)})}
     )
@@ -110,3 +112,7 @@ def test_the_command_keeps_finished_files(profile: Profile, tmp_path: Path) -> N
     assert main([*call, "--workers", "1"]) == 0
     assert {path: path.read_bytes() for path in images} == before
     assert {path: path.stat().st_mtime_ns for path in images[1:]} == stamps
+    settings.write_text(json.dumps(small.model_copy(update={"name": "other"}).model_dump()))
+    assert main([*call, "--workers", "1"]) == 2
+    assert "holds scenes of another profile" in " ".join(capsys.readouterr().err.split())
+    assert {path: path.read_bytes() for path in images} == before

@@ -13,6 +13,7 @@ from detector.console import tell
 from detector.errors import RailcarsError
 from training.backgrounds import pictures_in
 from training.synth.cutouts import SHARE, Stock, read_cutouts
+from training.synth.generator import claim
 from training.synth.ground import BACKGROUND_SUFFIXES
 from training.synth.profile import Profile, load_profile
 from training.synth.scene import Conditions, Date, Studio, draw_date
@@ -93,21 +94,22 @@ def _number(text: str) -> int:
 
 
 def _render(given: argparse.Namespace) -> None:
-    """Render what is missing; a wrong folder is told before any process starts."""
+    """Render what is missing, and last the outlines; a wrong folder is told before any process starts."""
     profile = load_profile(given.profile)
     seeds = range(1000 * given.seed, 1000 * given.seed + given.facilities)
     if given.cutouts:
         read_cutouts(given.cutouts)
     if given.backgrounds:
         pictures_in(given.backgrounds, BACKGROUND_SUFFIXES)
+    claim(given.out, profile)
     any_of = Job(profile, 0, given.dates, given.out, given.backgrounds, given.cutouts, given.cutout_share)
     jobs = [replace(any_of, seed=seed) for seed in seeds]
-    write_facilities((draw_yard(seed, profile) for seed in seeds), given.out)
     with ProcessPoolExecutor(max_workers=given.workers) as pool:
         for done, rendered in enumerate(pool.map(render_facility, jobs), start=1):
             if not given.quiet:
                 sys.stdout.write(f"{done}/{len(jobs)} facilities, {rendered} scenes rendered\n")
                 sys.stdout.flush()
+    write_facilities((draw_yard(seed, profile) for seed in seeds), given.out)  # last: the folder is complete
 
 
 if __name__ == "__main__":
