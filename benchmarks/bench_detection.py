@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.bench_real import COARSE_GSD_M, Task, find
+from benchmarks.bench_real import Task, find, products
 from detector.config import class_table, count_config, detect_config
 from detector.console import Watcher, tell
 from detector.detection.planning import NO_DATA
@@ -100,14 +100,12 @@ def rendered(folder: Path, run: Path, weights: Weights, page: Path | None) -> di
 
 
 def real(path: Path, weights: str | None, folder: Path) -> dict[str, Any]:
-    """Figures of the weights on a real scene, by pixel size."""
-    scene = AnnotatedScene.read(path)
+    """Figures of the weights on a real scene, by product."""
     result = {}
-    is_finer = max(scene.gsd_m) < COARSE_GSD_M
-    for at in (scene, *([scene.resampled(COARSE_GSD_M, f"{scene.name}-coarse")] if is_finer else [])):
+    for name, at in products(AnnotatedScene.read(path)).items():
         place = find(Task(at, weights), folder / at.name)
         found = measure(Scored.of([place], class_table()), None)
-        result[f"{at.gsd_m[0]:.2f} m"] = summary(found["groups"]["railcar"])
+        result[name] = summary(found["groups"]["railcar"])
     return result
 
 

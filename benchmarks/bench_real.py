@@ -1,4 +1,4 @@
-"""How good weights are on a real annotated scene, at its own resolution and at half a metre.
+"""How good weights are on a real annotated scene: as it is, at half a metre, and as other products would show it.
 
 python -m benchmarks.bench_real --scene SCENE.tif --weights WEIGHTS --out FOLDER
 python -m benchmarks.bench_real --scene SCENE.tif --weights A B C --out FOLDER
@@ -12,11 +12,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from shapely.geometry import mapping
 
 from benchmarks.overlay import Verdicts, draw_overlay, faults
@@ -33,6 +36,30 @@ from training.folds import split
 
 COARSE_GSD_M = 0.5
 GROUP = "railcar"
+_SPREAD_PX = 1.0
+"""Standard deviation of the Gaussian that makes a scene soft, and of that whose difference sharpens it."""
+
+
+def products(scene: AnnotatedScene) -> dict[str, AnnotatedScene]:
+    """The scene as it is, as a sensor of half a metre sees it, of one band, soft, and sharpened; by what is shown."""
+    own = f"{scene.gsd_m[0]:.2f} m"
+    values = scene.image.astype(np.float64)
+    soft = gaussian_filter(values, (_SPREAD_PX, _SPREAD_PX, 0), mode="nearest")
+
+    def delivered(levels: NDArray[np.float64], name: str) -> AnnotatedScene:
+        limits = np.iinfo(scene.image.dtype)
+        image = np.rint(levels).clip(limits.min, limits.max).astype(scene.image.dtype)
+        return replace(scene, image=image, name=f"{scene.name}-{name}")
+
+    is_finer = round(max(scene.gsd_m), 2) < COARSE_GSD_M
+    coarse = {f"{COARSE_GSD_M:.2f} m": scene.resampled(COARSE_GSD_M, f"{scene.name}-coarse")} if is_finer else {}
+    return {
+        own: scene,
+        **coarse,
+        f"{own}, one band": delivered(values.mean(axis=2, keepdims=True), "grey"),
+        f"{own}, soft": delivered(soft, "soft"),
+        f"{own}, sharpened": delivered(2 * values - soft, "sharp"),
+    }
 
 
 @dataclass(frozen=True)
@@ -91,7 +118,7 @@ def measure(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures at both resolutions and write FOLDER/real.json; exit code 2 where the inputs do not fit."""
+    """Print the figures of each product and write FOLDER/real.json; exit code 2 where the inputs do not fit."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.bench_real",
         description=__doc__,
@@ -107,11 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = {}
     try:
         scene = AnnotatedScene.read(options.scene)
-        coarse = scene.resampled(COARSE_GSD_M, f"{scene.name}-coarse")
-        for at in (scene, coarse):
-            name = f"{at.gsd_m[0]:.2f}m"
+        for name, at in products(scene).items():
             chosen = tasks(at, options.weights, options.folds)
-            found = [(task, find(task, options.out / name / task.scene.name)) for task in chosen]
+            found = [(task, find(task, options.out / at.name / task.scene.name)) for task in chosen]
             results[name] = measure(found, options.out)
     except RailcarsError as error:
         tell(error)

@@ -7,7 +7,7 @@ import pytest
 import shapely
 from PIL import Image, ImageColor
 
-from benchmarks.bench_real import Task, measure, tasks
+from benchmarks.bench_real import Task, measure, products, tasks
 from benchmarks.overlay import COLOURS
 from detector.errors import UsageError
 from detector.geometry import xywhr_from_corners
@@ -26,6 +26,21 @@ def test_weights_meet_their_strips() -> None:
     assert sum(task.scene.valid.size for task in several) == scene.valid.size
     with pytest.raises(UsageError, match="2 weights do not fit 3 folds"):
         tasks(scene, ["a", "b"], 3)
+
+
+def test_products_show_the_same_wagons() -> None:
+    scene = annotated_scene([Wagon(100, 40)])
+    shown = products(scene)
+    own, coarse, grey, soft, sharp = shown.values()
+    assert list(shown) == ["0.25 m", "0.50 m", "0.25 m, one band", "0.25 m, soft", "0.25 m, sharpened"]
+    assert own is scene
+    assert coarse.gsd_m == pytest.approx((0.5, 0.5), rel=1e-3)
+    assert grey.image.shape == (*scene.valid.shape, 1)
+    assert soft.image.std() < scene.image.std() < sharp.image.std()
+    for other in (grey, soft, sharp):
+        assert other.objects is scene.objects
+    assert len({each.name for each in shown.values()}) == 5
+    assert products(coarse)["0.50 m"] is coarse
 
 
 def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]) -> Place:
