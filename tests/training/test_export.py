@@ -24,6 +24,7 @@ from detector.weights import ModelSpec, load_weights  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.export import OUTPUTS, export, rebuild  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork  # noqa: E402
+from training.raw_head import softened  # noqa: E402
 
 pytestmark = pytest.mark.integration
 
@@ -103,12 +104,23 @@ def test_the_raw_maps_decode_to_what_ultralytics_decodes(
 ) -> None:
     distances, classes, angle = raw_maps(weights[1], images)
     with torch.no_grad():
-        theirs = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)[0].double().numpy()
+        pictures = softened(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+        theirs = network(pictures)[0].double().numpy()
     for index in range(len(images)):
         ours = decoded_here(distances[index].astype(float), angle[index].astype(float), *images.shape[1:3])
         assert ours == pytest.approx(theirs[index][[0, 1, 2, 3, -1]].T, abs=2e-2)
         scores = 1 / (1 + np.exp(-classes[index].astype(float)))
         assert scores == pytest.approx(theirs[index][4:-1], abs=1e-4)
+
+
+def test_softening_keeps_even_ground_and_slopes_and_hides_what_changes_from_pixel_to_pixel() -> None:
+    slope = torch.arange(8.0)[:, None] + torch.arange(10.0)  # its parity is a chessboard
+    pictures = torch.stack([torch.full((8, 10), 0.3), slope % 2, slope]).expand(2, 3, 8, 10)
+    inner = (slice(2, -2), slice(2, -2))
+    even, chess, ramp = (plane[inner] for plane in softened(pictures)[1])
+    torch.testing.assert_close(even, torch.full((4, 6), 0.3))
+    torch.testing.assert_close(chess, torch.full((4, 6), 0.5))
+    torch.testing.assert_close(ramp, slope[inner])
 
 
 def test_the_detector_decodes_the_same(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
