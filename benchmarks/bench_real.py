@@ -28,7 +28,7 @@ from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
 from detector.weights import load_weights
-from training.annotated import AnnotatedScene
+from training.annotated import AnnotatedScene, as_stored
 from training.evaluation.detection import AllIous, Scored, figures
 from training.evaluation.measure import tidy
 from training.evaluation.truth import Place, read_places
@@ -47,8 +47,7 @@ def products(scene: AnnotatedScene) -> dict[str, AnnotatedScene]:
     soft = gaussian_filter(values, (_SPREAD_PX, _SPREAD_PX, 0), mode="nearest")
 
     def delivered(levels: NDArray[np.float64], name: str) -> AnnotatedScene:
-        limits = np.iinfo(scene.image.dtype)
-        image = np.rint(levels).clip(limits.min, limits.max).astype(scene.image.dtype)
+        image = as_stored(levels.clip(values.min(), values.max()), scene.image.dtype)
         return replace(scene, image=image, name=f"{scene.name}-{name}")
 
     is_finer = round(max(scene.gsd_m), 2) < COARSE_GSD_M

@@ -31,6 +31,11 @@ _PSF = 0.5
 """Standard deviation of the point spread of a resampled scene, in its pixels."""
 
 
+def as_stored(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in a picture's type, rounded where that has whole numbers only."""
+    return (np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)
+
+
 @dataclass(frozen=True)
 class Objects:
     """The annotated objects of a scene, N.
@@ -160,7 +165,7 @@ class AnnotatedScene:
         ]
         return AnnotatedScene(
             name,
-            np.rint(np.stack(bands, axis=2)).astype(self.image.dtype),
+            as_stored(np.stack(bands, axis=2), self.image.dtype),
             averaged(self.valid) > 0.99,
             Grid(self.grid.crs, self.grid.transform @ Affine.scale(*factor)),
             self.tags,

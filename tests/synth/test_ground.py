@@ -19,7 +19,7 @@ class TestOctave:
         assert values.std() == pytest.approx(1, abs=0.06)
         inside = slice(None, -lag)
         for axis in (0, 1):
-            here, there = (noise[inside, inside].ravel() for noise in (values, np.roll(values, -lag, axis)))
+            here, there = (each[inside, inside].ravel() for each in (values, np.roll(values, -lag, axis)))
             assert np.corrcoef(here, there)[0, 1] == pytest.approx(0.5, abs=0.06)
 
     def test_is_the_same_in_a_larger_frame(self) -> None:

@@ -1,5 +1,6 @@
 """The benchmark on real scenes: what is judged with which weights, and what it calls right and wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,9 @@ def test_products_show_the_same_wagons() -> None:
         assert other.objects is scene.objects
     assert len({each.name for each in shown.values()}) == 5
     assert products(coarse)["0.50 m"] is coarse
+    reflectances = replace(scene, image=(scene.image / 255).astype(np.float32))
+    for of_numbers, of_levels in zip(products(reflectances).values(), shown.values(), strict=True):
+        assert of_numbers.image == pytest.approx(of_levels.image / 255, abs=1 / 255)
 
 
 def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]) -> Place:
