@@ -4,8 +4,8 @@ python -m benchmarks.bench_detection [--weights NAME] [--real SCENE.tif ...]
 
 Renders, where they are missing, 44 facilities on a date each and 40 without any rail vehicle (empty yards, towns,
 roads, fields, halls) from configs/synth-benchmark.yaml into data/benchmark, counts all with the weights, and judges
-that. Real scenes have their truth beside them; each is judged at its own pixel size and, where that is finer than
-half a metre, resampled to 0.5 m with the point spread of such a sensor. Writes benchmarks/results/detection.json.
+that. Real scenes have their truth beside them; each is judged as it is and as other products would show it
+(`benchmarks.bench_real.products`). Writes benchmarks/results/detection.json.
 """
 
 import argparse
