@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from detector.config import Settings, load_settings
 from detector.resources import resource
+from training.backgrounds import NAME as BACKGROUND
 from training.classes import class_index
 
 
@@ -28,7 +29,7 @@ class TileSettings(Settings):
     @field_validator("balance")
     @classmethod
     def _classes_are_known(cls, shares: dict[str, float]) -> dict[str, float]:
-        for name in shares:
+        for name in shares.keys() - {BACKGROUND}:
             class_index(name)
         return shares
 
