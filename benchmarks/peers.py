@@ -176,9 +176,12 @@ def ultralytics_checkpoint(weights: Weights) -> Path:
     from ultralytics.cfg import DEFAULT_CFG_DICT  # noqa: PLC0415
     from ultralytics.nn.tasks import OBBModel  # noqa: PLC0415
 
+    from training.raw_head import through_softening  # noqa: PLC0415
+
     spec = weights.spec
     network = OBBModel(spec.architecture, ch=3, nc=spec.n_classes, verbose=False)
     network.load_state_dict({key: value.float() for key, value in load_file(weights.safetensors()).items()})
+    network.model[0].conv = through_softening(network.model[0].conv)  # as the shipped graph has it
     network.names = dict(enumerate(spec.classes))
     network.args = {**DEFAULT_CFG_DICT, "task": "obb", "imgsz": spec.imgsz}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,27 +15,40 @@ from training.classes import class_names
 _SOFT = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
-def softened(pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) through the binomial 1 4 6 4 1 along x and y, about a Gaussian of one pixel.
+def through_softening(first: nn.Conv2d) -> nn.Conv2d:
+    """A network's first convolution and, before it, the binomial 1 4 6 4 1 along x and y, as one convolution.
 
-    The shipped network sees softer pictures than the trained one did: in their finest detail rendered pictures are
-    least like real ones, and what was trained on softened pictures learns to use what is left of it. See
-    docs/training.md.
+    The shipped network sees softer pictures than the trained one did, by about a Gaussian of one pixel: in their finest
+    detail rendered pictures are least like real ones, and what is trained on softened pictures learns to use what is
+    left of it. See docs/training.md.
     """
-    line = pictures.new_tensor(_SOFT)
-    return F.conv2d(pictures, torch.outer(line, line).expand(3, 1, 5, 5), padding=2, groups=3)
+    line, edge, rim = first.weight.new_tensor(_SOFT), first.kernel_size[0], len(_SOFT) // 2
+    each = first.weight.detach().reshape(-1, 1, edge, edge)
+    widened = F.conv2d(each, torch.outer(line, line)[None, None], padding=2 * rim)
+    softer = nn.Conv2d(
+        first.in_channels,
+        first.out_channels,
+        edge + 2 * rim,
+        first.stride[0],
+        int(first.padding[0]) + rim,
+        bias=first.bias is not None,
+    )
+    softer.weight = nn.Parameter(widened.reshape(softer.weight.shape))
+    softer.bias = first.bias
+    return softer
 
 
 class RawHead(nn.Module):
     """Normalises, softens, runs the network in float32, and returns logits; nothing is decoded, thresholded or capped.
 
     Args:
-        network: a model of oriented boxes; its batch norms are folded into the convolutions in place.
+        network: a model of oriented boxes; its batch norms and the softening are folded into its convolutions in place.
     """
 
     def __init__(self, network: OBBModel) -> None:
         super().__init__()
         self.network = network.float().eval().fuse(verbose=False)
+        self.network.model[0].conv = through_softening(self.network.model[0].conv)
         head: OBB = network.model[-1]
         self.reg_max = int(head.reg_max)
         self.strides = tuple(int(stride) for stride in network.stride)
@@ -56,7 +69,7 @@ class RawHead(nn.Module):
             distances, B x 4*reg_max x A; classes, B x C x A; angle, B x 1 x A: all logits. The A anchors are level
             after level by stride, each row by row.
         """
-        x = softened(images.permute(0, 3, 1, 2).float() / 255.0)
+        x = images.permute(0, 3, 1, 2).float() / 255.0
         outputs: list[Tensor | None] = []
         for layer in self.network.model[:-1]:
             source = layer.f

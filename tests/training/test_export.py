@@ -1,6 +1,7 @@
 """Export: the files agree with the network, and the network contract's decoding is the one it was trained with."""
 
 import hashlib
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from detector.weights import ModelSpec, load_weights  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.export import OUTPUTS, export, rebuild  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork  # noqa: E402
-from training.raw_head import softened  # noqa: E402
+from training.raw_head import through_softening  # noqa: E402
 
 pytestmark = pytest.mark.integration
 
@@ -103,9 +104,10 @@ def test_the_raw_maps_decode_to_what_ultralytics_decodes(
     network: OrientedBoxNetwork, weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]
 ) -> None:
     distances, classes, angle = raw_maps(weights[1], images)
+    softer = deepcopy(network)
+    softer.model[0].conv = through_softening(softer.model[0].conv)
     with torch.no_grad():
-        pictures = softened(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
-        theirs = network(pictures)[0].double().numpy()
+        theirs = softer(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)[0].double().numpy()
     for index in range(len(images)):
         ours = decoded_here(distances[index].astype(float), angle[index].astype(float), *images.shape[1:3])
         assert ours == pytest.approx(theirs[index][[0, 1, 2, 3, -1]].T, abs=2e-2)
@@ -116,11 +118,25 @@ def test_the_raw_maps_decode_to_what_ultralytics_decodes(
 def test_softening_keeps_even_ground_and_slopes_and_hides_what_changes_from_pixel_to_pixel() -> None:
     slope = torch.arange(8.0)[:, None] + torch.arange(10.0)  # its parity is a chessboard
     pictures = torch.stack([torch.full((8, 10), 0.3), slope % 2, slope]).expand(2, 3, 8, 10)
+    as_it_is = torch.nn.Conv2d(3, 3, 1, bias=False)
+    as_it_is.weight.data = torch.eye(3)[:, :, None, None]
     inner = (slice(2, -2), slice(2, -2))
-    even, chess, ramp = (plane[inner] for plane in softened(pictures)[1])
+    with torch.no_grad():
+        even, chess, ramp = (plane[inner] for plane in through_softening(as_it_is)(pictures)[1])
     torch.testing.assert_close(even, torch.full((4, 6), 0.3))
     torch.testing.assert_close(chess, torch.full((4, 6), 0.5))
     torch.testing.assert_close(ramp, slope[inner])
+
+
+def test_the_first_convolution_of_softened_pictures_is_one_convolution() -> None:
+    torch.manual_seed(0)
+    as_it_is = torch.nn.Conv2d(3, 3, 1, bias=False)
+    as_it_is.weight.data = torch.eye(3)[:, :, None, None]
+    first, pictures = torch.nn.Conv2d(3, 16, 3, stride=2, padding=1), torch.rand(2, 3, 16, 24)
+    with torch.no_grad():
+        in_turn, at_once = first(through_softening(as_it_is)(pictures)), through_softening(first)(pictures)
+    assert at_once.shape == in_turn.shape
+    torch.testing.assert_close(at_once[..., 1:-1, 1:-1], in_turn[..., 1:-1, 1:-1])
 
 
 def test_the_detector_decodes_the_same(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
