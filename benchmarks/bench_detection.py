@@ -5,7 +5,7 @@ python -m benchmarks.bench_detection [--weights NAME] [--real SCENE.tif ...]
 Renders, where they are missing, 44 facilities on a date each and 40 without any rail vehicle (empty yards, towns,
 roads, fields, halls) from configs/synth-benchmark.yaml into data/benchmark, counts all with the weights, and judges
 that. Real scenes have their truth beside them; each is judged as it is and as other products would show it
-(`benchmarks.bench_real.products`). Writes benchmarks/results/detection.json.
+(`benchmarks.bench_real.products`), in all turns too. Writes benchmarks/results/detection.json.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.bench_real import Task, find, products
+from benchmarks.bench_real import Task, find, over_turns, products
 from detector.config import class_table, count_config, detect_config
 from detector.console import Watcher, tell
 from detector.detection.planning import NO_DATA
@@ -103,9 +103,10 @@ def real(path: Path, weights: str | None, folder: Path) -> dict[str, Any]:
     """Figures of the weights on a real scene, by product."""
     result = {}
     for name, at in products(AnnotatedScene.read(path)).items():
-        place = find(Task(at, weights), folder / at.name)
+        task = Task(at, weights)
+        place = find(task, folder / at.name)
         found = measure(Scored.of([place], class_table()), None)
-        result[name] = summary(found["groups"]["railcar"])
+        result[name] = summary(found["groups"]["railcar"]) | {"turned": over_turns([task], folder / "turned")}
     return result
 
 

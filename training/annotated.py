@@ -172,6 +172,26 @@ class AnnotatedScene:
             replace(self.objects, corners_px=self.objects.corners_px / factor),
         )
 
+    def turned(self, quarters: int, name: str, *, mirrored: bool) -> "AnnotatedScene":
+        """The scene turned counter-clockwise by quarters of a circle, mirrored left to right before; places stay true.
+
+        Law: four quarters, or two mirrorings, change nothing.
+        """
+        image, valid, back = self.image, self.valid, Affine.identity()
+        if mirrored:
+            image, valid, back = image[:, ::-1], valid[:, ::-1], Affine(-1, 0, valid.shape[1], 0, 1, 0)
+        for _ in range(quarters):
+            image, valid, back = np.rot90(image), np.rot90(valid), back @ Affine(0, -1, valid.shape[1], 1, 0, 0)
+        x, y = ~back * np.moveaxis(self.objects.corners_px, 2, 0)
+        return AnnotatedScene(
+            name,
+            np.ascontiguousarray(image),
+            np.ascontiguousarray(valid),
+            Grid(self.grid.crs, self.grid.transform @ back),
+            self.tags,
+            replace(self.objects, corners_px=np.stack([x, y], axis=2)),
+        )
+
     def write(self, folder: Path) -> Path:
         """Write `<name>.tif` and `<name>.truth.geojson`; returns the path of the picture."""
         folder.mkdir(parents=True, exist_ok=True)

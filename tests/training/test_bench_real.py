@@ -8,7 +8,8 @@ import pytest
 import shapely
 from PIL import Image, ImageColor
 
-from benchmarks.bench_real import Task, measure, products, tasks
+from benchmarks import bench_real
+from benchmarks.bench_real import Task, measure, over_turns, products, tasks
 from benchmarks.overlay import COLOURS
 from detector.errors import UsageError
 from detector.geometry import xywhr_from_corners
@@ -62,6 +63,21 @@ def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]
         np.zeros(many, dtype=bool), shapely.Polygon(),
     )  # fmt: skip
     return Place({"facility_id": scene.name, "scene_id": scene.name}, found, truth, {}, frame)
+
+
+def test_turns_tell_mean_and_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wagons = [Wagon(100, 40), Wagon(60, 140)]
+    seen = []
+
+    def found(task: Task, folder: Path) -> Place:
+        seen.append(folder)
+        return place_of(task.scene, [] if "mirrored" in task.scene.name else wagons[:1], [0.9])
+
+    monkeypatch.setattr(bench_real, "find", found)
+    figures = over_turns([Task(annotated_scene(wagons), None)], tmp_path)
+    assert len(set(seen)) == 8
+    assert figures["recall_50"] == {"mean": 0.25, "least": 0.0, "most": 0.5}
+    assert "recall_50" not in over_turns([Task(annotated_scene([]), None)], tmp_path)
 
 
 def test_every_fault_is_listed_and_drawn(tmp_path: Path) -> None:

@@ -147,6 +147,26 @@ def test_resampling_keeps_brightness_and_places() -> None:
         scene.resampled(0.2, "finer")
 
 
+@given(st.integers(0, 3), st.booleans())
+def test_a_turned_scene_shows_the_same_at_the_same_places(quarters: int, mirrored: bool) -> None:
+    scene = annotated_scene([Wagon(100, 60, angle=0.4), Wagon(60, 400, angle=-1.0)], (240, 640))
+    scene = replace(scene, valid=scene.image[..., 0] != scene.image[60, 100, 0])
+    turned = scene.turned(quarters, "turned", mirrored=mirrored)
+    assert turned.valid.shape == scene.valid.shape[:: -1 if quarters % 2 else 1]
+    for one, other in zip(scene.objects.corners_px, turned.objects.corners_px, strict=True):
+        here, there = (of.grid.transform @ tuple(at.mean(axis=0)) for of, at in ((scene, one), (turned, other)))
+        assert here == pytest.approx(there)
+        (x, y), (column, row) = (np.floor(at.mean(axis=0)).astype(int) for at in (one, other))
+        assert (turned.image[row, column] == scene.image[y, x]).all()
+        assert not turned.valid[row, column]
+    back = turned.turned(4 - quarters, "back", mirrored=False).turned(0, "whole", mirrored=mirrored)
+    if quarters == 0 or not mirrored:
+        assert (back.image == scene.image).all()
+        assert (back.valid == scene.valid).all()
+        assert back.objects.corners_px == pytest.approx(scene.objects.corners_px)
+        assert tuple(back.grid.transform) == pytest.approx(tuple(scene.grid.transform))
+
+
 def test_the_command_writes_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = annotated_scene([Wagon(100, 60), Wagon(100, 300), Wagon(100, 600)], (240, 640)).write(tmp_path)
     assert main([str(path), "--folds", "2", "--out", str(tmp_path / "folds")]) == 0
