@@ -15,7 +15,6 @@ from detector.errors import UsageError
 from training.formats import Fault
 from training.formats.reading import Source
 
-NAME = "background"  # tiles of pictures without objects are called NAME-...
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif")
 BATCH = 64  # pictures
 
@@ -30,11 +29,6 @@ def pictures_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if not paths:
         raise UsageError(f"{folder}: holds no pictures ({', '.join(suffixes)}).", "Give a folder of backgrounds.")
     return paths
-
-
-def background_files(tiles: Path) -> list[str]:
-    """The tiles in a folder of a data set that were cut from pictures without objects."""
-    return sorted(str(path) for path in tiles.glob(f"{NAME}-*"))
 
 
 @dataclass(frozen=True)

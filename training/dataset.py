@@ -16,7 +16,6 @@ import typer
 import yaml
 
 from detector.errors import RailcarsError, UsageError
-from training.backgrounds import NAME as BACKGROUND
 from training.backgrounds import Backgrounds
 from training.classes import class_names
 from training.datasets.balance import limit_note, listing, repetitions, shares
@@ -108,7 +107,7 @@ def _background_jobs(config: TrainConfig, folders: Sequence[str]) -> list[Job]:
     for given in folders:
         for batch in Backgrounds.batches(given, config.tiles.background_gsd_m, config.tiles.val_share):
             key = _key(config, batch.digest(), str(batch.gsd_m), batch.split)
-            name = f"{BACKGROUND}-{key[:12]}"
+            name = f"background-{key[:12]}"
             jobs[name] = Job(name, batch.split, key, batch)
     return list(jobs.values())
 
@@ -123,10 +122,10 @@ def _cut_all(config: TrainConfig, jobs: Sequence[Job], out: Path, processes: int
 
 
 def _list_tiles(config: TrainConfig, parts: Sequence[dict[str, Any]], out: Path) -> dict[str, int]:
-    """Write data.yaml, and train.txt where tiles are balanced; returns those that are listed more than once."""
+    """Write data.yaml, and train.txt where classes are balanced; returns the tiles that are listed more than once."""
     known = class_names()
     classes = {
-        tile: {known[number] for number in numbers} or ({BACKGROUND} if _is_background(part) else set())
+        tile: {known[number] for number in numbers}
         for part in parts
         if part["split"] == "train"
         for tile, numbers in part["classes"].items()
@@ -146,10 +145,6 @@ def _list_tiles(config: TrainConfig, parts: Sequence[dict[str, Any]], out: Path)
     content = {"train": train, "val": "images/val", "names": dict(enumerate(known))}
     write_whole(out / "data.yaml", yaml.safe_dump(content, sort_keys=False).encode())
     return {tile: count for tile, count in times.items() if count > 1}
-
-
-def _is_background(part: dict[str, Any]) -> bool:
-    return str(part["name"]).startswith(f"{BACKGROUND}-")
 
 
 def _manifest(

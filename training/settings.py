@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 
 from detector.config import Settings, load_settings
 from detector.resources import resource
-from training.backgrounds import NAME as BACKGROUND
 from training.classes import class_index
 
 
@@ -29,7 +28,7 @@ class TileSettings(Settings):
     @field_validator("balance")
     @classmethod
     def _classes_are_known(cls, shares: dict[str, float]) -> dict[str, float]:
-        for name in shares.keys() - {BACKGROUND}:
+        for name in shares:
             class_index(name)
         return shares
 

@@ -13,7 +13,6 @@ import yaml
 
 from detector.errors import RailcarsError, UsageError
 from detector.store import write_text
-from training.backgrounds import background_files
 from training.classes import class_names
 from training.fitting.launch import is_worker, launch, on_processors
 from training.fitting.offline import go_offline
@@ -126,7 +125,7 @@ def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: s
         "hsv_h": 0.0,
         "hsv_s": 0.0,
         "hsv_v": 0.0,
-        "augmentations": pixel_transforms(augment.pixels, background_files(tiles.parent / "images" / "train")),
+        "augmentations": pixel_transforms(augment.pixels),
     }
 
 

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from tests.tile_scenes import small_config, write_scene
-from training.backgrounds import NAME as BACKGROUND
 from training.dataset import build
 from training.datasets.balance import MOST, repetitions, shares
 
@@ -82,13 +79,3 @@ class TestList:
         assert manifest["repeated"] == {}
         assert "images/train" in (built.parent / "plain" / "data.yaml").read_text()
         assert not (built.parent / "plain" / "train.txt").exists()
-
-    def test_pictures_without_objects_reach_their_share(self, built: Path, tmp_path: Path) -> None:
-        picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-        for number in range(20):  # a name decides the split
-            Image.fromarray(picture).save(tmp_path / f"{number}.png")
-        given = f"{tmp_path}@0.3"
-        config = small_config(balance={BACKGROUND: 0.9})
-        build(config, [str(built.parent / "scenes")], built.parent / "grounds", backgrounds=[given], processes=1)
-        lines = (built.parent / "grounds" / "train.txt").read_text().split()
-        assert sum(BACKGROUND in line for line in lines) / len(lines) == pytest.approx(0.9, abs=0.02)

@@ -33,7 +33,7 @@ from detector.errors import UsageError  # noqa: E402
 from detector.geometry import corners_from_xywhr  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.fitting.assigner import FastRotatedAssigner  # noqa: E402
-from training.fitting.augment import RealSpectrum, VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
+from training.fitting.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
 from training.fitting.launch import command, launch  # noqa: E402
 from training.fitting.loader import TileDataset  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
@@ -225,33 +225,16 @@ class TestLoader:
 class TestPixels:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
-    def real_tile(self, folder: Path) -> list[str]:
-        path = folder / "background-0.png"
-        Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 200, 3), dtype=np.uint8)).save(path)
-        return [str(path)]
-
-    def test_every_change_keeps_shape_and_type_and_changes_something(self, tmp_path: Path) -> None:
-        changes = pixel_transforms(1.0, self.real_tile(tmp_path))
-        assert len(changes) == len(pixel_transforms()) + 1
-        for change in changes:
+    def test_every_change_keeps_shape_and_type_and_changes_something(self) -> None:
+        for change in pixel_transforms():
             change.p = 1.0
             result = A.Compose([change], seed=1)(image=self.image)["image"]
             assert result.shape == self.image.shape, change
             assert result.dtype == np.uint8, change
             assert (result != self.image).any(), change
 
-    def test_a_real_spectrum_keeps_outlines_colours_and_the_mean(self, tmp_path: Path) -> None:
-        gentle = np.full((64, 96, 3), (90, 110, 130), dtype=np.uint8)
-        gentle[20:40, 30:60] += 40
-        change = RealSpectrum(self.real_tile(tmp_path), share=(0.1, 0.1), p=1.0)
-        result = A.Compose([change], seed=1)(image=gentle)["image"].astype(int)
-        assert np.corrcoef(result[..., 0].ravel(), gentle[..., 0].ravel())[0, 1] > 0.9
-        assert (np.diff(result, axis=2) == 20).all()
-        assert result.mean() == pytest.approx(gentle.mean(), abs=0.5)
-        assert np.abs(np.diff(result[..., 0])).mean() > 2 * np.abs(np.diff(gentle[..., 0].astype(int))).mean()
-
-    def test_survive_serialisation(self, tmp_path: Path) -> None:
-        for change in pixel_transforms(0.5, self.real_tile(tmp_path)):
+    def test_survive_serialisation(self) -> None:
+        for change in pixel_transforms(0.5):
             assert A.from_dict(A.to_dict(change)).to_dict() == change.to_dict()
 
     def test_strength_zero_changes_nothing(self) -> None:

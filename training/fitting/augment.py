@@ -4,7 +4,6 @@ Changes of geometry are Ultralytics' own, which know oriented boxes. Changes of 
 each here stands for something that happens between the ground and the delivered file.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
@@ -12,62 +11,9 @@ import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy import fft
 from ultralytics.data.augment import Compose, RandomPerspective
-from ultralytics.utils.patches import imread
 
 Image = NDArray[np.uint8]
-
-
-class RealSpectrum(A.ImageOnlyTransform):
-    """A part of the brightness's amplitude spectrum from a real picture; phases, so outlines, and colours stay.
-
-    Rendered and real ground differ in how strong detail of each fineness is; a network that meets one outline with both
-    cannot rely on either (Xu et al., A Fourier-based framework for domain generalization, 2021).
-
-    Args:
-        pictures: files of real tiles, one at least.
-        share: range of the real picture's share of the amplitudes.
-        p: probability of the change.
-    """
-
-    def __init__(self, pictures: Sequence[str], share: tuple[float, float] = (0.0, 0.6), p: float = 0.5) -> None:
-        super().__init__(p=p)
-        self.pictures = list(pictures)
-        self.share = share
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw the picture, a place in it, and the share."""
-        return {
-            "picture": self.py_random.choice(self.pictures),
-            "place": (self.py_random.random(), self.py_random.random()),
-            "part": self.py_random.uniform(*self.share),
-        }
-
-    def apply(
-        self, img: Image, picture: str = "", place: tuple[float, float] = (0.0, 0.0), part: float = 0.0, **_: object
-    ) -> Image:
-        """Apply to an image H x W x 3."""
-        shape = img.shape[:2]
-        own, real = (
-            fft.rfft2(one.mean(axis=2, dtype=np.float32)) for one in (img, _window(imread(picture), shape, place))
-        )
-        size = np.abs(own)
-        own *= part * (np.abs(real) / np.maximum(size, 1e-3) - 1)
-        own[0, 0] = 0  # the mean stays
-        return np.asarray((img + fft.irfft2(own, s=shape)[..., None]).round().clip(0, 255), dtype=np.uint8)
-
-    def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """Names of the arguments, for serialisation into checkpoints."""
-        return ("pictures", "share")
-
-
-def _window(picture: Image, shape: tuple[int, int], place: tuple[float, float]) -> Image:
-    """A window of a picture, at a place given as a share of the room; a smaller picture is mirrored at its edges."""
-    short = [max(0, wanted - edge) for wanted, edge in zip(shape, picture.shape[:2], strict=True)]
-    whole = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
-    y, x = (int(at * (edge - wanted + 1)) for at, edge, wanted in zip(place, whole.shape[:2], shape, strict=True))
-    return whole[y : y + shape[0], x : x + shape[1]]
 
 
 class CoarserSensor(A.ImageOnlyTransform):
@@ -216,17 +162,13 @@ class CloudShadow(A.ImageOnlyTransform):
         return ("depth",)
 
 
-def pixel_transforms(
-    strength: float = 1.0, real_pictures: Sequence[str] = ()
-) -> list[A.BasicTransform | A.BaseCompose]:
-    """The changes of pixels, in the order of the imaging chain: ground, light, air, optics, sensor, product, file.
+def pixel_transforms(strength: float = 1.0) -> list[A.BasicTransform | A.BaseCompose]:
+    """The changes of pixels, in the order of the imaging chain: light, air, optics, sensor, product, file.
 
     Args:
         strength: scales every probability; 0 gives transforms that never act.
-        real_pictures: files of real tiles, of which others take a part of their spectrum.
     """
     return [
-        *([RealSpectrum(real_pictures, p=0.5 * strength)] if real_pictures else []),
         CloudShadow(p=0.12 * strength),
         A.RandomGamma(gamma_limit=(65, 150), p=0.35 * strength),
         A.RandomToneCurve(scale=0.15, p=0.15 * strength),
