@@ -77,7 +77,7 @@ def background_tiles(
     small: list[NDArray[np.uint8]] = []
     for path in batch.paths:
         try:
-            picture = _at_gsd(path, batch.gsd_m, gsd_m)
+            picture = at_gsd(path, batch.gsd_m, gsd_m)
         except (OSError, Image.DecompressionBombError) as error:
             faults.append(Fault(path, 0, f"cannot be read ({type(error).__name__}: {error})"))
             continue
@@ -105,7 +105,12 @@ def _patchwork(pictures: list[NDArray[np.uint8]], size_px: int, rng: np.random.G
     return np.ascontiguousarray(whole[y0 : y0 + size_px, x0 : x0 + size_px])
 
 
-def _at_gsd(path: Path, gsd_m: float, wanted_gsd_m: float) -> NDArray[np.uint8]:
+def at_gsd(path: Path, gsd_m: float, wanted_gsd_m: float) -> NDArray[np.uint8]:
+    """A picture (H, W, 3), brought from its GSD to another.
+
+    Raises:
+        OSError, Image.DecompressionBombError: it cannot be read.
+    """
     with Image.open(path) as picture:
         upright = ImageOps.exif_transpose(picture).convert("RGB")
         size = tuple(max(1, round(edge * gsd_m / wanted_gsd_m)) for edge in upright.size)

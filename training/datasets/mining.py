@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.backends import RawBoxes
 from detector.config import ClassTable
-from detector.geometry import Bools, Floats, candidate_pairs, iou_pairs, xywhr_from_corners
+from detector.geometry import Bools, Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
 from detector.merge import averaged, merge
 from detector.weights import ModelSpec
 from training.datasets.balance import MOST
@@ -49,21 +49,31 @@ def faults(
         tile_px: edge of the tile.
         merge_ios: as in `DetectConfig`.
     """
+    found, classes, score = said(raw, spec, table, merge_ios)
+    family = np.array(spec.families(table))
+    there = xywhr_from_corners(labels.corners)
+    a, b = candidate_pairs(found, there).T
+    iou = iou_pairs(found[a], there[b])
+    fits = (iou >= MIN_IOU) & (family[classes[a]] == family[labels.classes[b]])
+    partner = one_to_one(a[fits], b[fits], iou[fits], score)
+    false = (partner == WRONG) & _judged(found, tile_px, spec.gsd_m)
+    missed = _judged(there, tile_px, spec.gsd_m)
+    missed[partner[partner != WRONG]] = False
+    on_rail = np.isin(spec.classes, table.families["rail_vehicle"])[classes]
+    return Faults(float(score[false].sum() + missed.sum()), int((false & on_rail).sum()), int(missed.sum()))
+
+
+def said(raw: RawBoxes, spec: ModelSpec, table: ClassTable, merge_ios: float) -> tuple[Floats, Ints, Floats]:
+    """What the network says of one tile, after the merge and from the operating thresholds on.
+
+    Returns:
+        boxes, D x 5, in tile pixels; numbers of their classes, D; scores, D.
+    """
     family, threshold = np.array(spec.families(table)), np.array(spec.thresholds(table))
     best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
     kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
     told = kept[score[kept] >= threshold[best[kept]]]
-    found, kind = averaged(raw.xywhr, score, family[best], told), family[best[told]]
-    there = xywhr_from_corners(labels.corners)
-    a, b = candidate_pairs(found, there).T
-    iou = iou_pairs(found[a], there[b])
-    fits = (iou >= MIN_IOU) & (kind[a] == family[labels.classes[b]])
-    partner = one_to_one(a[fits], b[fits], iou[fits], score[told])
-    false = (partner == WRONG) & _judged(found, tile_px, spec.gsd_m)
-    missed = _judged(there, tile_px, spec.gsd_m)
-    missed[partner[partner != WRONG]] = False
-    on_rail = np.isin(spec.classes, table.families["rail_vehicle"])[best[told]]
-    return Faults(float(score[told][false].sum() + missed.sum()), int((false & on_rail).sum()), int(missed.sum()))
+    return averaged(raw.xywhr, score, family[best], told), best[told], score[told].astype(np.float64)
 
 
 def _judged(xywhr: Floats, tile_px: int, gsd_m: float) -> Bools:
