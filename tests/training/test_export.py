@@ -169,6 +169,10 @@ def test_the_description_matches_the_files(weights: tuple[ModelSpec, Path]) -> N
     assert not list(folder.glob("*.part"))
 
 
+def test_equal_checkpoints_give_equal_files(weights: tuple[ModelSpec, Path], checkpoint: Path, tmp_path: Path) -> None:
+    assert export(checkpoint, tmp_path, "tiny").sha256 == weights[0].sha256
+
+
 def test_the_safetensors_rebuild_the_network(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
     spec, folder = weights
     head = rebuild(spec, load_weights(folder / "tiny.json").safetensors())
