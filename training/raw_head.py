@@ -19,8 +19,7 @@ def through_softening(first: nn.Conv2d) -> nn.Conv2d:
     """A network's first convolution and, before it, the binomial 1 4 6 4 1 along x and y, as one convolution.
 
     The shipped network sees softer pictures than the trained one did, by about a Gaussian of one pixel: in their finest
-    detail rendered pictures are least like real ones, and what is trained on softened pictures learns to use what is
-    left of it. See docs/training.md.
+    detail rendered pictures are least like real ones. How much was measured: docs/training.md.
     """
     line, edge, rim = first.weight.new_tensor(_SOFT), first.kernel_size[0], len(_SOFT) // 2
     each = first.weight.detach().reshape(-1, 1, edge, edge)
