@@ -50,7 +50,10 @@ def test_pictures_are_brought_to_the_gsd_and_cut(folder: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_read_is_named(folder: Path) -> None:
-    (folder / "broken.png").write_bytes(b"no picture")
+    noise = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "broken.png")
+    whole = (folder / "broken.png").read_bytes()
+    (folder / "broken.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match=r"broken\.png: cannot be read"):
         list(grounds([str(folder)], 0.3, 640, held_out=False))
 
