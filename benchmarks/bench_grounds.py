@@ -24,11 +24,11 @@ from detector.config import class_table, detect_config
 from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.geometry import Floats, corners_from_xywhr
-from detector.raster import PAD
 from detector.store import write_json
 from detector.weights import Weights, load_weights
 from training.backgrounds import Backgrounds, at_gsd
-from training.datasets.mining import said
+from training.datasets.mining import padded, said
+from training.formats.reading import Source
 from training.settings import train_config
 
 RESULT = Path("benchmarks/results/grounds.json")
@@ -37,7 +37,7 @@ _AROUND_PX, _CELL_PX, _COLUMNS, _SHOWN = 70, 240, 8, 40
 
 @dataclass(frozen=True)
 class Ground:
-    """A tile of a picture without rail vehicles: the picture's folder and file, and what of the tile it fills."""
+    """A tile of a picture without rail vehicles: the name of its folder, its file, and what of the tile it fills."""
 
     folder: str
     path: Path
@@ -60,8 +60,9 @@ def grounds(given: Sequence[str], gsd_m: float, tile_px: int, *, held_out: bool)
         UsageError: a folder holds no pictures, or one of them cannot be read.
     """
     config = train_config()
-    for folder in given:
-        for batch in Backgrounds.batches(folder, config.tiles.background_gsd_m, config.tiles.val_share):
+    for source in given:
+        folder = Source.parsed(source).path.name
+        for batch in Backgrounds.batches(source, config.tiles.background_gsd_m, config.tiles.val_share):
             for path in batch.paths if batch.split == "val" or not held_out else ():
                 try:
                     picture = at_gsd(path, batch.gsd_m, gsd_m)
@@ -74,24 +75,18 @@ def grounds(given: Sequence[str], gsd_m: float, tile_px: int, *, held_out: bool)
 
 def alarms(weights: Weights, tiles: Sequence[Ground]) -> list[Alarm]:
     """All false rail vehicles, the surest first."""
-    spec, table, settings, edge = weights.spec, class_table(), detect_config(), weights.spec.imgsz
+    spec, table, settings = weights.spec, class_table(), detect_config()
     on_rail = np.isin(spec.classes, table.families["rail_vehicle"])
-
-    def padded() -> Iterator[tuple[Ground, NDArray[np.uint8]]]:
-        for ground in tiles:
-            tile = np.full((edge, edge, 3), PAD, dtype=np.uint8)
-            tile[: ground.pixels.shape[0], : ground.pixels.shape[1]] = ground.pixels
-            yield ground, tile
-
     found = []
-    for ground, raw in open_backend(weights, settings).stream(padded()):
+    pictures = ((ground, padded(ground.pixels, spec.imgsz)) for ground in tiles)
+    for ground, raw in open_backend(weights, settings).stream(pictures):
         boxes, classes, scores = said(raw, spec, table, settings.merge_ios)
         found += [Alarm(ground, boxes[i], float(scores[i])) for i in np.flatnonzero(on_rail[classes])]
     return sorted(found, key=lambda alarm: -alarm.score)
 
 
 def figures(tiles: Sequence[Ground], false: Sequence[Alarm], gsd_m: float) -> dict[str, dict[str, Any]]:
-    """Pictures, hectares, false rail vehicles, those per 10 ha, and pictures that have any; of all and by folder."""
+    """Pictures, hectares, false rail vehicles, those per 10 ha, pictures that have any; of all, and by folder."""
 
     def of(folder: str | None) -> dict[str, Any]:
         own = [ground for ground in tiles if folder in {None, ground.folder}]
@@ -105,8 +100,7 @@ def figures(tiles: Sequence[Ground], false: Sequence[Alarm], gsd_m: float) -> di
             "pictures_with_false": len({alarm.ground.path for alarm in wrong}),
         }
 
-    names = {Path(folder.partition("@")[0]).name: folder for folder in dict.fromkeys(g.folder for g in tiles)}
-    return {"all": of(None), **{name: of(folder) for name, folder in names.items()}}
+    return {"all": of(None), **{folder: of(folder) for folder in dict.fromkeys(ground.folder for ground in tiles)}}
 
 
 def draw_sheet(false: Sequence[Alarm], path: Path) -> None:

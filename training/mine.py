@@ -16,12 +16,11 @@ from pydantic import BaseModel, ValidationError
 from detector.backends import open_backend
 from detector.config import class_table, detect_config, first_fault
 from detector.errors import RailcarsError, UsageError
-from detector.raster import PAD
 from detector.weights import Weights, load_weights
 from training.dataset import LISTED
 from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
-from training.datasets.mining import Faults, faults, judged_ha, with_hardest
+from training.datasets.mining import Faults, faults, judged_ha, padded, with_hardest
 from training.tiles import TileLabels
 
 STRIDE = 32
@@ -153,9 +152,7 @@ def _images(
             raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
         if image.shape != shape:
             raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, not {shape[1]} x {shape[0]}.", _AGAIN)
-        padded = np.full((edge_px, edge_px, 3), PAD, dtype=np.uint8)
-        padded[: shape[0], : shape[1]] = image
-        yield tile, padded
+        yield tile, padded(image, edge_px)
 
 
 def _checked(content: dict[str, Any], path: Path, weights: Weights) -> _Manifest:

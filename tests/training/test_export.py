@@ -115,14 +115,19 @@ def test_the_raw_maps_decode_to_what_ultralytics_decodes(
         assert scores == pytest.approx(theirs[index][4:-1], abs=1e-4)
 
 
+def unchanged() -> torch.nn.Conv2d:
+    """A convolution that gives pictures back as they are."""
+    made = torch.nn.Conv2d(3, 3, 1, bias=False)
+    made.weight.data = torch.eye(3)[:, :, None, None]
+    return made
+
+
 def test_softening_keeps_even_ground_and_slopes_and_hides_what_changes_from_pixel_to_pixel() -> None:
     slope = torch.arange(8.0)[:, None] + torch.arange(10.0)  # its parity is a chessboard
     pictures = torch.stack([torch.full((8, 10), 0.3), slope % 2, slope]).expand(2, 3, 8, 10)
-    as_it_is = torch.nn.Conv2d(3, 3, 1, bias=False)
-    as_it_is.weight.data = torch.eye(3)[:, :, None, None]
     inner = (slice(2, -2), slice(2, -2))
     with torch.no_grad():
-        even, chess, ramp = (plane[inner] for plane in through_softening(as_it_is)(pictures)[1])
+        even, chess, ramp = (plane[inner] for plane in through_softening(unchanged())(pictures)[1])
     torch.testing.assert_close(even, torch.full((4, 6), 0.3))
     torch.testing.assert_close(chess, torch.full((4, 6), 0.5))
     torch.testing.assert_close(ramp, slope[inner])
@@ -130,11 +135,9 @@ def test_softening_keeps_even_ground_and_slopes_and_hides_what_changes_from_pixe
 
 def test_the_first_convolution_of_softened_pictures_is_one_convolution() -> None:
     torch.manual_seed(0)
-    as_it_is = torch.nn.Conv2d(3, 3, 1, bias=False)
-    as_it_is.weight.data = torch.eye(3)[:, :, None, None]
     first, pictures = torch.nn.Conv2d(3, 16, 3, stride=2, padding=1), torch.rand(2, 3, 16, 24)
     with torch.no_grad():
-        in_turn, at_once = first(through_softening(as_it_is)(pictures)), through_softening(first)(pictures)
+        in_turn, at_once = first(through_softening(unchanged())(pictures)), through_softening(first)(pictures)
     assert at_once.shape == in_turn.shape
     torch.testing.assert_close(at_once[..., 1:-1, 1:-1], in_turn[..., 1:-1, 1:-1])
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.backends import RawBoxes
 from detector.config import ClassTable
 from detector.geometry import Bools, Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
 from detector.merge import averaged, merge
+from detector.raster import PAD
 from detector.weights import ModelSpec
 from training.datasets.balance import MOST
 from training.evaluation.matching import WRONG, one_to_one
@@ -61,6 +63,13 @@ def faults(
     missed[partner[partner != WRONG]] = False
     on_rail = np.isin(spec.classes, table.families["rail_vehicle"])[classes]
     return Faults(float(score[false].sum() + missed.sum()), int((false & on_rail).sum()), int(missed.sum()))
+
+
+def padded(picture: NDArray[np.uint8], edge_px: int) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) in the upper left of a tile (edge_px, edge_px, 3), as detection pads the ends of scenes."""
+    tile = np.full((edge_px, edge_px, 3), PAD, dtype=np.uint8)
+    tile[: picture.shape[0], : picture.shape[1]] = picture
+    return tile
 
 
 def said(raw: RawBoxes, spec: ModelSpec, table: ClassTable, merge_ios: float) -> tuple[Floats, Ints, Floats]:
