@@ -87,6 +87,9 @@ THINGS = {
     "greenhouse": lambda rng: furniture.greenhouse(rng, rng.uniform(15, 60), rng.uniform(6, 10)),
     "barge": lambda rng: furniture.barge(rng, rng.uniform(5, 70), rng.uniform(2, 6.5)),
     "bus": furniture.bus,
+    "tree_row": lambda rng: furniture.tree_row(
+        rng, rng.uniform(25, 110), rng.uniform(0.4, 6), rng.uniform(0.7, 4.5), 0.5
+    ),
     "bridge": lambda rng: furniture.bridge(rng, rng.uniform(45, 200), rng.uniform(2.5, 20), rng.uniform(5.6, 8.5)),
 }
 

@@ -177,6 +177,7 @@ BANDS: dict[str, tuple[Band, tuple[float, float]]] = {
     "glass": (works.glass, (14.0, 40.0)),
     "barracks": (works.barracks, (14.0, 50.0)),
     "gardens": (works.gardens, (9.0, 30.0)),
+    "orchard": (works.orchard, (14.0, 70.0)),
     "ditch": (works.ditch, (2.0, 4.5)),
     "hedgerow": (works.hedgerow, (1.8, 4.5)),
     "wall": (wall, (1.2, 2.0)),
@@ -201,18 +202,19 @@ SURROUNDINGS: dict[str, dict[str, float]] = {
     "siding": {
         "road": 3, "path": 2, "verge": 3, "sheds": 4, "lot": 3, "industry": 5, "field": 2, "wood": 1, "wall": 2,
         "store": 5, "lorries": 2, "barracks": 2, "solar": 1, "glass": 1, "ditch": 2, "hedgerow": 2, "water": 1,
+        "orchard": 1,
     },
     "mainline": {
         "road": 2, "path": 2, "verge": 4, "field": 4, "wood": 3, "town": 3, "water": 2, "wall": 2, "ditch": 3,
-        "hedgerow": 4, "freeway": 2, "solar": 1, "glass": 1, "gardens": 2, "store": 1,
+        "hedgerow": 4, "freeway": 2, "solar": 1, "glass": 1, "gardens": 2, "store": 1, "orchard": 3,
     },
     "town": {
         "road": 3, "town": 7, "parking": 1, "verge": 1, "gardens": 3, "hedgerow": 2, "wall": 1, "barracks": 2,
-        "water": 1, "platform": 1,
+        "water": 1, "platform": 1, "orchard": 1,
     },
     "road": {
         "road": 4, "freeway": 5, "verge": 3, "wood": 2, "town": 2, "lot": 1, "parking": 2, "industry": 1, "lorries": 3,
-        "hedgerow": 3, "wall": 2, "ditch": 2,
+        "hedgerow": 3, "wall": 2, "ditch": 2, "orchard": 1,
     },
     "bridge": {
         "freeway": 5, "water": 5, "road": 3, "path": 2, "verge": 3, "hedgerow": 2, "wall": 3, "lorries": 1, "ditch": 1,
@@ -220,7 +222,7 @@ SURROUNDINGS: dict[str, dict[str, float]] = {
     },
     "field": {
         "field": 5, "path": 2, "wood": 2, "verge": 2, "water": 2, "road": 1, "glass": 3, "solar": 3, "ditch": 3,
-        "hedgerow": 3, "gardens": 1, "barracks": 1,
+        "hedgerow": 3, "gardens": 1, "barracks": 1, "orchard": 5,
     },
     "industry": {
         "industry": 5, "lot": 3, "parking": 3, "road": 3, "sheds": 4, "verge": 2, "path": 1, "lorries": 4, "store": 4,

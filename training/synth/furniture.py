@@ -187,6 +187,39 @@ def hedge(rng: np.random.Generator, length_m: float, width_m: float, dry: float)
     return Solid("hedge", None, length_m, width_m, height, surface)
 
 
+def tree_row(rng: np.random.Generator, length_m: float, pitch_m: float, width_m: float, dry: float) -> Solid:
+    """Fruit trees, bushes or vines planted in a line, alike but for a few that are small or missing.
+
+    Args:
+        rng: source of their details.
+        length_m: of the row.
+        pitch_m: from plant to plant.
+        width_m: of a crown; crowns wider than the pitch grow together.
+        dry: 0 lush, 1 withered.
+    """
+    height = width_m * rng.uniform(0.6, 1.3)
+    rgb = (np.array([0.050, 0.080, 0.032]) * rng.uniform(0.6, 1.8) + dry * rng.uniform(0, 0.06)).astype(np.float32)
+    noise, missing, uneven = Noise.draw(rng), rng.uniform(-1.0, -0.7), rng.uniform(0.05, 0.25)
+
+    def surface(u: Array, v: Array) -> Patch:
+        place = u / np.float32(pitch_m)
+        grown = noise.cell(place)
+        from_stem = (place - np.floor(place) - np.float32(0.5)) * np.float32(pitch_m)
+        rough = noise(u * 0.9, v * 0.9) + np.float32(0.6) * noise(u * 2.4, v * 2.4 + 7)
+        radius = width_m / 2 * (1 + np.float32(uneven) * grown)
+        far = np.sqrt(from_stem * from_stem + v * v) / radius + np.float32(0.2) * rough
+        cover = (far < 1) & (grown > missing)
+        z = height * (
+            np.float32(0.3) + np.float32(0.5) * np.sqrt(np.clip(1 - far * far, 0, 1)) + np.float32(0.12) * rough
+        )
+        albedo = np.clip((1 + np.float32(0.35) * rough)[..., None] * rgb, 0.01, 0.4)
+        return Patch(
+            (np.clip(z, 0, height) * cover).astype(np.float32), albedo.astype(np.float32), cover.astype(np.float32)
+        )
+
+    return Solid("tree_row", None, length_m, width_m * 1.4, height, surface)
+
+
 def stack(rng: np.random.Generator, length_m: float) -> Solid:
     """Rails, pipes, sleepers, slabs or timber stacked lengthwise or crosswise, as wide as a wagon."""
     size = (length_m, rng.uniform(1.0, 3.2), rng.uniform(0.3, 2.0))

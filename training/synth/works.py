@@ -135,6 +135,25 @@ def gardens(plan: Plan, low: float, high: float) -> None:
                 plan.put(hut, float(s) + wide / 2, float(o) + deep / 2, uniform(rng, (-0.2, 0.2)))
 
 
+def orchard(plan: Plan, low: float, high: float) -> None:
+    """Rows of fruit trees, bushes or vines, along or across."""
+    rng = plan.rng
+    plan.band(str(rng.choice(["soil", "verge", "grass", "dry_grass", "weeds", "sand"])), low, high)
+    width = uniform(rng, (0.7, 4.5))
+    between, pitch = width + uniform(rng, (0.8, 3.5)), width * uniform(rng, (0.55, 1.3))
+    across = rng.random() < 0.4
+    length = high - low - 1 if across else uniform(rng, (25.0, 110.0))
+    rows = [furniture.tree_row(rng, length, pitch, width, plan.dry) for _ in range(6)]
+    pick = rng.integers
+    if across:
+        for s in np.arange(-plan.half_m, plan.half_m, between):
+            plan.put(rows[pick(6)], float(s), (low + high) / 2, np.pi / 2)
+        return
+    for s in np.arange(-plan.half_m, plan.half_m + length, length + uniform(rng, (0.0, 12.0))):
+        for o in np.arange(low + width, high - width / 2, between):
+            plan.put(rows[pick(6)], float(s), float(o))
+
+
 def canal(plan: Plan, low: float, high: float) -> None:
     """A canal or river between banks or quays, with barges and boats, and piers into it."""
     rng = plan.rng
