@@ -106,7 +106,7 @@ def real(path: Path, weights: str | None, folder: Path) -> dict[str, Any]:
         task = Task(at, weights)
         place = find(task, folder / at.name)
         found = measure(Scored.of([place], class_table()), None)
-        result[name] = summary(found["groups"]["railcar"]) | {"turned": over_turns([task], folder / "turned")}
+        result[name] = summary(found["groups"]["railcar"]) | {"turned": over_turns([(task, place)], folder / "turned")}
     return result
 
 

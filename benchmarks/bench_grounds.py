@@ -86,7 +86,7 @@ def alarms(weights: Weights, tiles: Sequence[Ground]) -> list[Alarm]:
 
 
 def figures(tiles: Sequence[Ground], false: Sequence[Alarm], gsd_m: float) -> dict[str, dict[str, Any]]:
-    """Pictures, hectares, false rail vehicles, those per 10 ha, pictures that have any; of all, and by folder."""
+    """Pictures, hectares, false rail vehicles, those per 10 ha, pictures that have any; under "all" and "folders"."""
 
     def of(folder: str | None) -> dict[str, Any]:
         own = [ground for ground in tiles if folder in {None, ground.folder}]
@@ -100,7 +100,10 @@ def figures(tiles: Sequence[Ground], false: Sequence[Alarm], gsd_m: float) -> di
             "pictures_with_false": len({alarm.ground.path for alarm in wrong}),
         }
 
-    return {"all": of(None), **{folder: of(folder) for folder in dict.fromkeys(ground.folder for ground in tiles)}}
+    return {
+        "all": of(None),
+        "folders": {folder: of(folder) for folder in dict.fromkeys(ground.folder for ground in tiles)},
+    }
 
 
 def draw_sheet(false: Sequence[Alarm], path: Path) -> None:
@@ -147,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_json(options.json, {"weights": spec.name, "weights_sha256": weights.digest, **result, "surest": surest})
     if options.sheet:
         draw_sheet(false, options.sheet)
-    for name, found in result.items():
+    for name, found in ("all", result["all"]), *result["folders"].items():
         sys.stdout.write(f"{name}: {', '.join(f'{key} {value}' for key, value in found.items())}\n")
     return 0
 

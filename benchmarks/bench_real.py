@@ -122,17 +122,22 @@ def measure(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, Any]
     return {**result, "count_error": int(result["n_detected"]) - int(result["n_true"]), "faults": listed}
 
 
-def over_turns(chosen: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
+def over_turns(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, dict[str, float]]:
     """Mean, least and most of some figures over the eight turns and mirror images of the scenes.
 
     They show the same vehicles, so that what the figures differ by is chance, and the mean has less of it.
+
+    Args:
+        found: the scenes as they stand, with what was found in them.
+        folder: where the others and their runs are kept.
     """
-    table, shown = class_table(), []
-    for quarters, mirrored in product(range(4), (False, True)):
+    table, views = class_table(), [[place for _, place in found]]
+    for quarters, mirrored in list(product(range(4), (False, True)))[1:]:
         turn = f"{quarters * 90}{'-mirrored' if mirrored else ''}"
-        at = [task.scene.turned(quarters, f"{task.scene.name}-{turn}", mirrored=mirrored) for task in chosen]
-        places = [find(replace(task, scene=scene), folder / scene.name) for task, scene in zip(chosen, at, strict=True)]
-        shown.append(tidy(figures(AllIous.of(Scored.of(places, table), table.groups[GROUP]))))
+        at = [task.scene.turned(quarters, f"{task.scene.name}-{turn}", mirrored=mirrored) for task, _ in found]
+        tasks_at = [replace(task, scene=scene) for (task, _), scene in zip(found, at, strict=True)]
+        views.append([find(task, folder / task.scene.name) for task in tasks_at])
+    shown = [tidy(figures(AllIous.of(Scored.of(places, table), table.groups[GROUP]))) for places in views]
     values = {key: [each[key] for each in shown] for key in TURNED}
     return {
         key: {"mean": round(fmean(each), 4), "least": min(each), "most": max(each)}
@@ -161,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, at in products(scene).items():
             chosen = tasks(at, options.weights, options.folds)
             found = [(task, find(task, options.out / at.name / task.scene.name)) for task in chosen]
-            results[name] = measure(found, options.out) | {"turned": over_turns(chosen, options.out / "turned")}
+            results[name] = measure(found, options.out) | {"turned": over_turns(found, options.out / "turned")}
     except RailcarsError as error:
         tell(error)
         return 2

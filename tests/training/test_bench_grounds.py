@@ -46,7 +46,7 @@ def test_pictures_are_brought_to_the_gsd_and_cut(folder: Path) -> None:
     assert len(coarse) == 30 * 2 * 4
     area = sum(ground.pixels.shape[0] * ground.pixels.shape[1] for ground in coarse)
     assert area == 30 * 120 * 200
-    assert figures(coarse, [], 0.3)["meadows"]["ha"] == pytest.approx(30 * 36 * 60 / 1e4, abs=0.05)
+    assert figures(coarse, [], 0.3)["folders"]["meadows"]["ha"] == pytest.approx(30 * 36 * 60 / 1e4, abs=0.05)
 
 
 def test_a_picture_that_cannot_be_read_is_named(folder: Path) -> None:
@@ -66,7 +66,7 @@ def test_rail_vehicles_are_false_and_told_by_folder(
     arguments = ["--backgrounds", f"{folder}@0.3", "--json", str(out), "--sheet", str(sheet)]
     assert main([*arguments, "--all"]) == 0
     result = json.loads(out.read_text())
-    assert result["all"] == result["meadows"]
+    assert result["all"] == result["folders"]["meadows"]
     assert result["all"]["false_rail_vehicles"] == result["all"]["pictures_with_false"] == 15
     assert result["all"]["false_per_10ha"] == pytest.approx(15 / (30 * 18 * 30 / 1e5), rel=0.01)
     assert len(result["surest"]) == 15

@@ -74,10 +74,12 @@ def test_turns_tell_mean_and_range(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return place_of(task.scene, [] if "mirrored" in task.scene.name else wagons[:1], [0.9])
 
     monkeypatch.setattr(bench_real, "find", found)
-    figures = over_turns([Task(annotated_scene(wagons), None)], tmp_path)
-    assert len(set(seen)) == 8
+    untouched = annotated_scene(wagons)
+    figures = over_turns([(Task(untouched, None), place_of(untouched, wagons[:1], [0.9]))], tmp_path)
+    assert len(set(seen)) == 7
     assert figures["recall_50"] == {"mean": 0.25, "least": 0.0, "most": 0.5}
-    assert "recall_50" not in over_turns([Task(annotated_scene([]), None)], tmp_path)
+    nothing = annotated_scene([])
+    assert "recall_50" not in over_turns([(Task(nothing, None), place_of(nothing, [], []))], tmp_path)
 
 
 def test_every_fault_is_listed_and_drawn(tmp_path: Path) -> None:
