@@ -9,6 +9,7 @@ from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
 from detector.errors import UsageError
+from training.fitting.widen import is_narrower, widen
 
 _CURE = "Give our safetensors, a .pt of a run, or a name such as yolo11n-obb.pt."
 
@@ -35,6 +36,8 @@ def starting_state(start: Path, folder: Path) -> dict[str, Tensor]:
 def transfer(state: dict[str, Tensor], network: nn.Module, start: Path) -> float:
     """Load what fits `network` by name and shape; the rest keeps its random values.
 
+    A wider network of the same layout takes over all, and begins as good as the narrower one: see `widen`.
+
     Returns:
         The share of the network's values that were taken over.
 
@@ -42,6 +45,9 @@ def transfer(state: dict[str, Tensor], network: nn.Module, start: Path) -> float
         UsageError: nothing fits.
     """
     own = network.state_dict()
+    if is_narrower(state, network):
+        widen(network, state)
+        return float(sum(value.numel() for value in state.values()) / sum(value.numel() for value in own.values()))
     fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     if not fitting:
         raise UsageError(f"{start}: no layer fits the architecture.", "Set `architecture` to that of these weights.")
