@@ -179,7 +179,7 @@ def ultralytics_checkpoint(weights: Weights) -> Path:
     from training.raw_head import through_softening  # noqa: PLC0415
 
     spec = weights.spec
-    network = OBBModel(spec.architecture, ch=3, nc=spec.n_classes, verbose=False)
+    network = OBBModel(spec.definition or spec.architecture, ch=3, nc=spec.n_classes, verbose=False)
     network.load_state_dict({key: value.float() for key, value in load_file(weights.safetensors()).items()})
     network.model[0].conv = through_softening(network.model[0].conv)  # as the shipped graph has it
     network.names = dict(enumerate(spec.classes))

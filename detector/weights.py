@@ -21,6 +21,7 @@ class ModelSpec(Settings):
     Attributes:
         name: name of the weights; the files are `<name>.onnx` and `<name>.safetensors` beside the sidecar.
         architecture: name of the network's definition, for fine-tuning.
+        definition: its layers, in Ultralytics' words, where Ultralytics ships no definition of that name.
         classes: class names in the order of the network's class outputs.
         imgsz: edge of a square tile, in model pixels.
         gsd_m: ground sampling distance of a model pixel, in metres.
@@ -34,6 +35,7 @@ class ModelSpec(Settings):
 
     name: str = Field(min_length=1)
     architecture: str
+    definition: dict[str, Any] | None = None
     classes: tuple[str, ...] = Field(min_length=1)
     imgsz: int = Field(ge=64, multiple_of=32)
     gsd_m: float = Field(gt=0)

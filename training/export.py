@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from training.fitting.offline import go_offline
 if TYPE_CHECKING:
     import torch
 
-    from training.raw_head import RawHead
+    from training.raw_head import Learnt, RawHead
 
 OPSET = 17
 SCORE_FLOOR = 0.05
@@ -70,18 +71,19 @@ def export(
 
         from training.raw_head import RawHead  # noqa: PLC0415
 
-        architecture, state = _state(checkpoint, blend, Path(scratch))
-        head = RawHead.from_state(architecture, len(class_names()), state)
+        learnt = _learnt(checkpoint, blend, Path(scratch))
+        head = RawHead.from_state(learnt.definition or learnt.architecture, len(class_names()), learnt.state)
         made = {kind: Path(scratch) / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
         # One entry: the library writes several in an order of its own, and equal weights would differ.
-        save_file(state, made["safetensors"], metadata={"architecture": architecture})
+        save_file(learnt.state, made["safetensors"], metadata={"architecture": learnt.architecture})
         write_onnx(head, made["onnx"])
         difference = largest_difference(head, made["onnx"])
         if not difference <= _TOLERANCE:
             raise UsageError(f"OpenVINO differs from torch by {difference:.2g}.", "Try another torch release.")
         spec = ModelSpec(
             name=name,
-            architecture=architecture,
+            architecture=learnt.architecture,
+            definition=learnt.definition,
             classes=class_names(),
             imgsz=TILE_PX,
             gsd_m=0.30,
@@ -99,15 +101,13 @@ def export(
     return spec
 
 
-def _state(checkpoint: Path, blend: Path | None, scratch: Path) -> "tuple[str, dict[str, torch.Tensor]]":
-    """Architecture and state of a checkpoint, or of what lies halfway between it and other weights."""
+def _learnt(checkpoint: Path, blend: Path | None, scratch: Path) -> "Learnt":
+    """What a checkpoint holds, or what lies halfway between it and other weights."""
     from training.fitting.start import starting_state  # noqa: PLC0415 - after the environment is set
-    from training.raw_head import halfway, state_of_checkpoint  # noqa: PLC0415
+    from training.raw_head import Learnt, halfway  # noqa: PLC0415
 
-    architecture, state = state_of_checkpoint(checkpoint)
-    if blend is None:
-        return architecture, state
-    return architecture, halfway(state, starting_state(blend, scratch))
+    learnt = Learnt.of(checkpoint)
+    return learnt if blend is None else replace(learnt, state=halfway(learnt.state, starting_state(blend, scratch)))
 
 
 def write_onnx(head: "RawHead", path: Path) -> None:
@@ -156,7 +156,7 @@ def rebuild(spec: ModelSpec, safetensors: Path) -> "RawHead":
     from training.raw_head import RawHead  # noqa: PLC0415
 
     state: dict[str, torch.Tensor] = load_file(safetensors)
-    return RawHead.from_state(spec.architecture, spec.n_classes, state)
+    return RawHead.from_state(spec.definition or spec.architecture, spec.n_classes, state)
 
 
 def training_summary(checkpoint: Path) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The network as it is shipped: uint8 pictures in, the head's raw maps out."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ultralytics.nn.modules.head import OBB
-from ultralytics.nn.tasks import OBBModel, load_checkpoint
+from ultralytics.nn.tasks import OBBModel, load_checkpoint, yaml_model_load
 
 from detector.errors import UsageError
 from training.classes import class_names
@@ -53,8 +54,8 @@ class RawHead(nn.Module):
         self.strides = tuple(int(stride) for stride in network.stride)
 
     @classmethod
-    def from_state(cls, architecture: str, classes: int, state: dict[str, Tensor]) -> Self:
-        """Build the stock architecture by its name and load a state dict of any floating type."""
+    def from_state(cls, architecture: str | dict[str, Any], classes: int, state: dict[str, Tensor]) -> Self:
+        """Build a network, by the name that Ultralytics ships or by its definition, and load a state of any float."""
         network = OBBModel(architecture, ch=3, nc=classes, verbose=False)
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
@@ -103,19 +104,46 @@ def halfway(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tenso
     }
 
 
-def state_of_checkpoint(checkpoint: Path) -> tuple[str, dict[str, Tensor]]:
-    """Architecture name and averaged (EMA) state of a training checkpoint, floats as float16, contiguous.
+@dataclass(frozen=True)
+class Learnt:
+    """What a training has come to.
 
-    Raises:
-        UsageError: the checkpoint's classes are not those of configs/classes.yaml.
+    Attributes:
+        architecture: name of the network's definition.
+        definition: the definition itself, where Ultralytics ships none of that name.
+        state: averaged (EMA) values, floats as float16, contiguous.
     """
-    network, content = load_checkpoint(checkpoint)
-    names = tuple(network.names.values())
-    if names != class_names():
-        raise UsageError(f"{checkpoint}: classes are {', '.join(names)}.", "Train with configs/classes.yaml.")
-    architecture = Path(network.yaml.get("yaml_file") or content["train_args"]["model"]).name
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous().clone()
-        for key, value in network.state_dict().items()
-    }
-    return architecture, state
+
+    architecture: str
+    definition: dict[str, Any] | None
+    state: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> Self:
+        """What a checkpoint holds.
+
+        Raises:
+            UsageError: its classes are not those of configs/classes.yaml.
+        """
+        network, content = load_checkpoint(checkpoint)
+        names = tuple(network.names.values())
+        if names != class_names():
+            raise UsageError(f"{checkpoint}: classes are {', '.join(names)}.", "Train with configs/classes.yaml.")
+        file = str(network.yaml.get("yaml_file") or content["train_args"]["model"])
+        state = {
+            key: (value.half() if value.is_floating_point() else value).contiguous().clone()
+            for key, value in network.state_dict().items()
+        }
+        layers = {key: value for key, value in network.yaml.items() if key != "yaml_file"}
+        return cls(Path(file).name, None if _is_shipped(file) else layers, state)
+
+
+def _is_shipped(file: str) -> bool:
+    """Whether a network's definition is one that Ultralytics finds by its name, whatever the folder."""
+    if Path(file).exists():
+        return False
+    try:
+        yaml_model_load(file)
+    except FileNotFoundError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
@@ -16,6 +17,7 @@ from training.fitting.offline import go_offline  # noqa: E402 - must come before
 go_offline(Path(__file__).parents[2] / "build" / "ultralytics")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
+from ultralytics.nn.tasks import yaml_model_load  # noqa: E402
 
 from detector.backends.decode import HeadMaps, decode  # noqa: E402
 from detector.errors import UsageError  # noqa: E402
@@ -178,10 +180,28 @@ def test_equal_checkpoints_give_equal_files(weights: tuple[ModelSpec, Path], che
 
 def test_the_safetensors_rebuild_the_network(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:
     spec, folder = weights
+    assert (spec.architecture, spec.definition) == (ARCHITECTURE, None)
     head = rebuild(spec, load_weights(folder / "tiny.json").safetensors())
     with torch.no_grad():
         again = head(torch.from_numpy(images))
     for ours, theirs in zip(raw_maps(folder, images), again, strict=True):
+        assert ours == pytest.approx(theirs.numpy(), abs=1e-3)
+
+
+def test_a_definition_of_ones_own_travels_with_the_weights(tmp_path: Path, images: NDArray[np.uint8]) -> None:
+    file = tmp_path / "narrow-obb.yaml"
+    layers = yaml_model_load(ARCHITECTURE) | {"scales": {"n": [0.5, 0.125, 1024]}}
+    file.write_text(yaml.safe_dump(layers))
+    made = OrientedBoxNetwork(str(file), len(class_names()))
+    made.names = dict(enumerate(class_names()))
+    torch.save({"ema": made.half(), "train_args": {"model": str(file)}, "epoch": -1}, tmp_path / "best.pt")
+    export(tmp_path / "best.pt", tmp_path, "tiny")
+    file.unlink()
+    weights = load_weights(tmp_path / "tiny.json")
+    assert (weights.spec.architecture, "yaml_file" in weights.spec.definition) == ("narrow-obb.yaml", False)
+    with torch.no_grad():
+        again = rebuild(weights.spec, weights.safetensors())(torch.from_numpy(images))
+    for ours, theirs in zip(raw_maps(tmp_path, images), again, strict=True):
         assert ours == pytest.approx(theirs.numpy(), abs=1e-3)
 
 
