@@ -42,13 +42,17 @@ class RawHead(nn.Module):
     """Normalises, softens, runs the network in float32, and returns logits; nothing is decoded, thresholded or capped.
 
     Args:
-        network: a model of oriented boxes; its batch norms and the softening are folded into its convolutions in place.
+        network: a model of oriented boxes; its batch norms and the softening are folded into its convolutions in place,
+            and these are rounded to what float16 can hold, as they are stored.
     """
 
     def __init__(self, network: OBBModel) -> None:
         super().__init__()
         self.network = network.float().eval().fuse(verbose=False)
         self.network.model[0].conv = through_softening(self.network.model[0].conv)
+        with torch.no_grad():
+            for value in self.network.parameters():
+                value.copy_(value.half())
         head: OBB = network.model[-1]
         self.reg_max = int(head.reg_max)
         self.strides = tuple(int(stride) for stride in network.stride)

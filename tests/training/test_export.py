@@ -174,6 +174,12 @@ def test_the_description_matches_the_files(weights: tuple[ModelSpec, Path]) -> N
     assert not list(folder.glob("*.part"))
 
 
+def test_both_files_store_half_precision(weights: tuple[ModelSpec, Path], network: OrientedBoxNetwork) -> None:
+    values = sum(value.numel() for value in network.parameters())
+    for kind in ("onnx", "safetensors"):
+        assert (weights[1] / f"tiny.{kind}").stat().st_size < 2.2 * values
+
+
 def test_equal_checkpoints_give_equal_files(weights: tuple[ModelSpec, Path], checkpoint: Path, tmp_path: Path) -> None:
     assert export(checkpoint, tmp_path, "tiny").sha256 == weights[0].sha256
 
