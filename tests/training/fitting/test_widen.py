@@ -1,10 +1,8 @@
 """A wider network begins as what a narrower one has learnt."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
@@ -23,12 +21,9 @@ HERE = Path("narrow.safetensors")
 
 def network(width: float, classes: int = 5) -> OrientedBoxNetwork:
     """YOLO11 of a width (0.25 is nano, 0.5 is small), with statistics and biases unlike those of a new one."""
-    definition: dict[str, Any] = yaml_model_load("yolo11n-obb.yaml") | {
-        "scales": {"n": [0.5, width, 1024]},
-        "scale": "n",
-    }
+    definition = yaml_model_load("yolo11n-obb.yaml") | {"scales": {"n": [0.5, width, 1024]}}
     torch.manual_seed(int(1000 * width))
-    made = OrientedBoxNetwork(yaml.safe_load(yaml.safe_dump(definition)), classes)
+    made = OrientedBoxNetwork(definition, classes)
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values, low, high in (
