@@ -44,6 +44,7 @@ COLOURS: Mapping[str, Colour] = {
     "teal": (0.17, 0.37, 0.34),
     "light_blue": (0.17, 0.30, 0.37),
     "violet_blue": (0.20, 0.24, 0.39),
+    "violet": (0.22, 0.12, 0.30),
     "blue": (0.085, 0.15, 0.33),
     "navy": (0.05, 0.075, 0.15),
     "ballast_pale": (0.36, 0.35, 0.325),
@@ -66,28 +67,31 @@ GROUND: Palette = {
 ROOFS: Palette = {
     **GROUND,
     "white": 19, "cream": 5, "silver": 15, "light_grey": 13, "grey": 11, "dark_grey": 2, "ballast": 10,
-    "brown": 6, "oxide": 13, "dark_oxide": 4, "rust": 4, "tan": 5, "orange": 4, "red": 2, "olive": 2,
-    "green": 3, "teal": 2, "light_blue": 3, "violet_blue": 2, "blue": 3, "yellow": 1,
+    "brown": 6, "oxide": 13, "dark_oxide": 4, "rust": 4, "tan": 5, "orange": 5, "red": 8, "olive": 2,
+    "green": 4, "teal": 2, "light_blue": 3, "violet_blue": 2, "blue": 5, "yellow": 4, "violet": 2,
 }  # fmt: skip
 TUBS: Palette = {
     **GROUND,
     "oxide": 14, "dark_oxide": 7, "brown": 14, "rust": 12, "grey": 12, "dark_grey": 3, "ballast": 10,
     "light_grey": 5, "green": 5, "teal": 3, "blue": 4, "violet_blue": 4, "tan": 3, "silver": 4,
-    "black": 0.7, "light_blue": 2, "white": 3,
+    "black": 0.7, "light_blue": 2, "white": 3, "red": 8, "orange": 3, "yellow": 3, "violet": 1.5,
 }  # fmt: skip
 TANKS: Palette = {
     "ballast_brown": 4, "ballast_rusty": 3, "ballast_sandy": 3, "ballast_grey": 4,
     "white": 20, "silver": 14, "light_grey": 18, "grey": 14, "ballast": 8, "dark_grey": 5, "black": 4,
-    "tan": 5, "oxide": 4, "brown": 4, "blue": 3, "green": 2, "orange": 2, "light_blue": 2, "cream": 3,
+    "tan": 5, "oxide": 4, "brown": 4, "blue": 3, "green": 3, "orange": 3, "light_blue": 2, "cream": 3,
+    "red": 3, "yellow": 2, "violet": 1,
 }  # fmt: skip
 FRAMES: Palette = {
     **GROUND,
-    "brown": 10, "rust": 8, "dark_oxide": 6, "dark_grey": 4, "grey": 5, "ballast": 5, "green": 1,
+    "brown": 10, "rust": 8, "dark_oxide": 6, "dark_grey": 4, "grey": 5, "ballast": 5, "green": 2,
+    "red": 3, "blue": 2, "yellow": 1.5,
 }  # fmt: skip
 HOPPERS: Palette = {
     **GROUND,
     "light_grey": 14, "grey": 10, "ballast": 7, "white": 9, "silver": 6, "violet_blue": 5, "tan": 5,
-    "oxide": 4, "green": 2, "brown": 3, "blue": 2, "teal": 1,
+    "oxide": 4, "green": 2, "brown": 3, "blue": 3, "teal": 1,
+    "red": 3, "orange": 2, "yellow": 2, "violet": 1,
 }  # fmt: skip
 BOXES: Palette = {
     "oxide": 14, "red": 8, "orange": 8, "blue": 12, "navy": 6, "light_blue": 5, "grey": 9, "light_grey": 8,

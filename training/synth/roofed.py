@@ -66,7 +66,10 @@ def covered(draw: Draw, size: Size) -> list[Part]:
     frame = underframe(draw, size)
     if style == "sliding":
         colour = draw.colour(
-            {"white": 12, "silver": 12, "light_grey": 7, "grey": 3, "cream": 2, "orange": 1.5, "blue": 1}
+            {
+                "white": 12, "silver": 12, "light_grey": 7, "grey": 3, "cream": 2, "orange": 2, "blue": 2, "red": 4,
+                "yellow": 1.5, "green": 1, "violet": 1,
+            }  # fmt: skip
         )
         roof = _roof(colour, size, length, (draw.between(0.25, 0.6), draw.between(2.2, 4.5)), draw.between(0.05, 0.3))
         parts = [frame, roof, _ribs(draw, draw.between(1.0, 4.0), 0.01, draw.between(-0.10, 0.05), 0.03)]
@@ -194,7 +197,10 @@ def autorack_closed(draw: Draw, size: Size) -> list[Part]:
 def coil(draw: Draw, size: Size) -> list[Part]:
     """A wagon for steel coils under rounded hoods, telescoping ones of unequal height or lids side by side."""
     colour = draw.colour(
-        {**GROUND, "silver": 9, "light_grey": 9, "grey": 5, "blue": 3, "oxide": 5, "white": 4, "green": 2}
+        {
+            **GROUND, "silver": 9, "light_grey": 9, "grey": 5, "blue": 3, "oxide": 5, "white": 4, "green": 2,
+            "red": 3, "yellow": 1, "violet": 1.5,
+        }  # fmt: skip
     )
     hoods = int(draw.design.integers(1, 3)) if draw.region == "north_america" else int(draw.design.choice([3, 3, 2, 5]))
     end, step = draw.between(0.15, 0.7), draw.between(0.06, 0.16)

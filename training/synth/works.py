@@ -144,14 +144,13 @@ def orchard(plan: Plan, low: float, high: float) -> None:
     across = rng.random() < 0.4
     length = high - low - 1 if across else uniform(rng, (25.0, 110.0))
     rows = [furniture.tree_row(rng, length, pitch, width, plan.dry) for _ in range(6)]
-    pick = rng.integers
     if across:
         for s in np.arange(-plan.half_m, plan.half_m, between):
-            plan.put(rows[pick(6)], float(s), (low + high) / 2, np.pi / 2)
+            plan.put(rows[rng.integers(6)], float(s), (low + high) / 2, np.pi / 2)
         return
     for s in np.arange(-plan.half_m, plan.half_m + length, length + uniform(rng, (0.0, 12.0))):
         for o in np.arange(low + width, high - width / 2, between):
-            plan.put(rows[pick(6)], float(s), float(o))
+            plan.put(rows[rng.integers(6)], float(s), float(o))
 
 
 def canal(plan: Plan, low: float, high: float) -> None:
