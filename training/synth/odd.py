@@ -1,10 +1,10 @@
-"""Wagons of no known make: any colours, panels, ribs, levels and gaps, so that no wagon of the world looks foreign."""
+"""Wagons of no known make: any colours, panels, ribs, levels, gaps, gear, so that no wagon looks foreign."""
 
 import numpy as np
 
 from training.synth.freight import DECK_M
 from training.synth.paint import COLOURS, GROUND, Array, Noise, Palette, pick, vary
-from training.synth.solid import Canvas, Draw, Part, Size, block, lines, rgb
+from training.synth.solid import Canvas, Draw, Part, Size, block, disc, lines, rgb
 
 _ANY: Palette = dict.fromkeys(COLOURS, 1.0)
 _MOST_ALONG, _MOST_ACROSS = 8, 3
@@ -46,7 +46,27 @@ def odd(draw: Draw, size: Size) -> list[Part]:
             edge = (np.abs(v) > size.width_m / 2 - rim_wide) | (np.abs(u) > body / 2 - rim_wide)
             canvas.lay(inside & edge, size.height_m, rim_colour)
 
-    return [paint]
+    return [paint, _gear(draw, size, palette)] if draw.chance(0.35) else [paint]
+
+
+def _gear(draw: Draw, size: Size, palette: Palette) -> Part:
+    """Hatches, domes, fans or boxes along the top: not only locomotives carry them."""
+    count, round_ones = int(draw.design.integers(1, 8)), draw.chance(0.6)
+    along = draw.design.uniform(-0.42, 0.42, count) * size.length_m
+    if draw.chance(0.6):  # evenly spaced
+        along = (np.arange(count) + 0.5 - count / 2) * draw.between(0.5, 0.9) * size.length_m / count
+    across = draw.design.uniform(-0.25, 0.25, count) * size.width_m * draw.chance(0.5)
+    half, high, inner = draw.between(0.25, 0.8), draw.between(0.05, 0.35), draw.between(0.0, 0.85)
+    rim, middle = _paint(draw, palette), _paint(draw, palette)
+
+    def paint(canvas: Canvas) -> None:
+        top = canvas.z.copy()
+        for place in zip(along.tolist(), across.tolist(), strict=True):
+            for reach, rise, colour in ((half, high, rim), (half * inner, high / 2, middle)):
+                shape = disc(canvas, place, reach) if round_ones else block(canvas, place, (2.4 * reach, 2 * reach))
+                canvas.lay(shape, top + np.float32(rise), colour)
+
+    return paint
 
 
 def _paint(draw: Draw, palette: Palette) -> Array:

@@ -4,8 +4,18 @@ import numpy as np
 
 from training.synth.freight import DECK_M, underframe
 from training.synth.loads import sag
-from training.synth.paint import COACH_ROOFS, GROUND, HOPPERS, LIVERIES, ROOFS, TANKS, Array, Noise, pick, vary
+from training.synth.paint import COACH_ROOFS, GROUND, HOPPERS, LIVERIES, ROOFS, TANKS, Array, Noise, Palette, pick, vary
 from training.synth.solid import Canvas, Draw, Part, Size, block, disc, lines, rgb, strip
+
+_SLIDING: Palette = {
+    "white": 12, "silver": 12, "light_grey": 7, "grey": 3, "cream": 2, "orange": 2, "blue": 2, "red": 4,
+    "yellow": 1.5, "green": 1, "violet": 1,
+}  # fmt: skip
+_HOODS: Palette = {
+    **GROUND,
+    "silver": 9, "light_grey": 9, "grey": 5, "blue": 3, "oxide": 5, "white": 4, "green": 2, "red": 3, "yellow": 1,
+    "violet": 1.5,
+}  # fmt: skip
 
 
 def _roof(colour: Array, size: Size, length: float, drop: tuple[float, float], taper: float) -> Part:
@@ -65,12 +75,7 @@ def covered(draw: Draw, size: Size) -> list[Part]:
     length = size.length_m - 2 * end
     frame = underframe(draw, size)
     if style == "sliding":
-        colour = draw.colour(
-            {
-                "white": 12, "silver": 12, "light_grey": 7, "grey": 3, "cream": 2, "orange": 2, "blue": 2, "red": 4,
-                "yellow": 1.5, "green": 1, "violet": 1,
-            }  # fmt: skip
-        )
+        colour = draw.colour(_SLIDING)
         roof = _roof(colour, size, length, (draw.between(0.25, 0.6), draw.between(2.2, 4.5)), draw.between(0.05, 0.3))
         parts = [frame, roof, _ribs(draw, draw.between(1.0, 4.0), 0.01, draw.between(-0.10, 0.05), 0.03)]
         if draw.chance(0.6):
@@ -196,12 +201,7 @@ def autorack_closed(draw: Draw, size: Size) -> list[Part]:
 
 def coil(draw: Draw, size: Size) -> list[Part]:
     """A wagon for steel coils under rounded hoods, telescoping ones of unequal height or lids side by side."""
-    colour = draw.colour(
-        {
-            **GROUND, "silver": 9, "light_grey": 9, "grey": 5, "blue": 3, "oxide": 5, "white": 4, "green": 2,
-            "red": 3, "yellow": 1, "violet": 1.5,
-        }  # fmt: skip
-    )
+    colour = draw.colour(_HOODS)
     hoods = int(draw.design.integers(1, 3)) if draw.region == "north_america" else int(draw.design.choice([3, 3, 2, 5]))
     end, step = draw.between(0.15, 0.7), draw.between(0.06, 0.16)
     drop, ribbed = (draw.between(0.4, 1.0), draw.between(1.6, 2.6)), draw.chance(0.5)
