@@ -24,6 +24,8 @@ DEVICES ?= cpu
 OUT     ?= runs/train
 NAME    ?= railcars-n
 WEIGHTS ?= weights/railcars-n.json
+# What is measured of the shipped weights is committed; of others it stays among the runs.
+RESULTS  = $(if $(filter weights/railcars-n.json,$(WEIGHTS)),benchmarks/results,runs/results/$(basename $(notdir $(WEIGHTS))))
 
 .PHONY: help setup demo test lint scenes dataset mine train finetune export calibrate evaluate evaluate-counting predict bench bench-network bench-detection
 .DEFAULT_GOAL := help
@@ -103,14 +105,14 @@ evaluate: $(CORE) $(HELDOUT)/test/facilities.geojson  ## measure WEIGHTS on othe
 	$(BIN)/railcars run $(HELDOUT)/test --facilities $(HELDOUT)/test/facilities.geojson \
 	  --out runs/evaluation --weights $(WEIGHTS) --quiet
 	$(BIN)/python -m training.evaluate runs/evaluation --truth $(HELDOUT)/test \
-	  --json benchmarks/results/evaluation.json --page runs/evaluation/evaluation.html
+	  --json $(RESULTS)/evaluation.json --page runs/evaluation/evaluation.html
 	$(MAKE) evaluate-counting
 
 evaluate-counting: $(CORE) $(HELDOUT)/calibration/facilities.geojson  ## measure counts and verdicts on the detections of evaluate
 	test -e runs/calibration/run.json || $(DETECT_CALIBRATION)
 	$(BIN)/python -m benchmarks.bench_counting runs/evaluation --truth $(HELDOUT)/test \
 	  --calibration-run runs/calibration --calibration-truth $(HELDOUT)/calibration \
-	  --page runs/evaluation/counting.html --record
+	  --json $(RESULTS)/counting.json --page runs/evaluation/counting.html --record
 
 predict: $(CORE)  ## count IMAGES in FACILITIES, into RUN
 	$(BIN)/railcars run $(IMAGES) --facilities $(FACILITIES) --out $(RUN) --weights $(WEIGHTS)
@@ -122,4 +124,5 @@ bench-network: $(BENCH) $(HELDOUT)/calibration/facilities.geojson $(HELDOUT)/tes
 	$(BIN)/python -m benchmarks.bench_network
 
 bench-detection: $(CORE)  ## the standing benchmark of WEIGHTS; REAL: annotated GeoTIFFs to judge too
-	$(BIN)/python -m benchmarks.bench_detection --weights $(WEIGHTS) $(if $(REAL),--real $(REAL)) --page runs/benchmark.html
+	$(BIN)/python -m benchmarks.bench_detection --weights $(WEIGHTS) $(if $(REAL),--real $(REAL)) \
+	  --json $(RESULTS)/detection.json --page runs/benchmark.html

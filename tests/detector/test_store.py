@@ -153,6 +153,11 @@ def test_files_written_have_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").stat().st_mode == usual.stat().st_mode
 
 
+def test_folders_above_a_text_are_made(tmp_path: Path) -> None:
+    write_json(tmp_path / "not" / "there" / "yet.json", {"n": 1})
+    assert (tmp_path / "not" / "there" / "yet.json").read_text() == '{\n  "n": 1\n}\n'
+
+
 def test_sweep_removes_what_a_kill_left(tmp_path: Path) -> None:
     open_run_folder(tmp_path / "run")
     target = tmp_path / "run" / "parts" / "a.parquet"
