@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from detector.config import ClassTable, Settings, class_table, first_fault
@@ -13,6 +15,21 @@ from detector.resources import resource
 
 FileKind = Literal["onnx", "safetensors"]
 _RESTORE = "Restore the file from the release, or export the weights again with `make export`."
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What N boxes are taken for.
+
+    Attributes:
+        best: (N,) index of the likeliest class.
+        family: (N,) index of its merge family, inside which boxes compete.
+        score: (N,) probability that something of that family stands there, whatever its class.
+    """
+
+    best: NDArray[np.int64]
+    family: NDArray[np.int64]
+    score: NDArray[np.float64]
 
 
 class ModelSpec(Settings):
@@ -66,6 +83,22 @@ class ModelSpec(Settings):
         """Merge family of each class output, as an index into `table.families`."""
         families = list(table.families)
         return tuple(families.index(table.family_of(name)) for name in self.classes)
+
+    def judged(self, scores: NDArray[np.floating], table: ClassTable) -> Judged:
+        """What boxes with class probabilities (N, C) are taken for.
+
+        The network gives each class a probability of its own. Where it cannot tell a railcar from a locomotive, that
+        something stands there is as sure as where the class is plain: the score is the probability that not all
+        classes of the family are wrong, were they independent. What it brings is told in docs/method.md.
+
+        Laws: the score is at least that of the best class, and equal where no other class of its family has any; it
+        grows with each of these, lies in [0, 1], and does not depend on other families.
+        """
+        family = np.array(self.families(table), dtype=np.int64)
+        best = np.asarray(scores.argmax(axis=1), dtype=np.int64)
+        related = family == family[best][:, None]
+        missed = np.prod(1 - scores.astype(np.float64), axis=1, where=related)
+        return Judged(best, family[best], np.asarray(1 - missed, dtype=np.float64))
 
     def thresholds(self, table: ClassTable) -> tuple[float, ...]:
         """Operating threshold of each class output, that of its family."""

@@ -21,7 +21,7 @@ def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult
     x0, y0, *_ = tile.window_px
     xywhr = raw.xywhr + np.array([x0, y0, 0, 0, 0], dtype=np.float64)
     judged = planner.judged(raw.scores)
-    kept, boxes, cut = merge_tile(tile, xywhr, *judged, threshold_ios=planner.config.merge_ios)
+    kept, boxes, cut = merge_tile(tile, xywhr, judged.score, judged.family, threshold_ios=planner.config.merge_ios)
     return TileResult(boxes, raw.scores[kept], cut, view.valid, view.look)
 
 
@@ -37,8 +37,9 @@ def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
     xywhr = np.concatenate([result.xywhr for result in every])
     scores = np.concatenate([result.scores for result in every])
     cut = np.concatenate([result.cut for result in every])
-    kept = merge(xywhr, *planner.judged(scores), cut=cut, threshold_ios=planner.config.merge_ios)
-    return Objects(xywhr[kept], scores[kept])
+    judged = planner.judged(scores)
+    kept = merge(xywhr, judged.score, judged.family, cut=cut, threshold_ios=planner.config.merge_ios)
+    return Objects(xywhr[kept], judged.best[kept], judged.score[kept])
 
 
 def look_at(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], scene: Scene, gsd_m: float) -> Look:

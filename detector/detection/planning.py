@@ -18,11 +18,11 @@ from detector.pixels.modelgrid import ModelGrid
 from detector.scenes import Rejection, Scene
 from detector.store import content_key
 from detector.tiling import Tile, TileGrid
-from detector.weights import Weights
+from detector.weights import Judged, Weights
 
-TILE_VERSION = 5
+TILE_VERSION = 6
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 5
+PART_VERSION = 6
 """Raise it when the same tiles would give other rows."""
 NO_DATA = "has no valid pixel inside any facility"
 
@@ -123,14 +123,9 @@ class Planner:
             self._settings,
         )
 
-    @cached_property
-    def families(self) -> NDArray[np.int64]:
-        """(C,) number of each class's family."""
-        return np.array(self.weights.spec.families(self.table), dtype=np.int64)
-
-    def judged(self, scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Of N boxes with class scores (N, C): the best score, and its class's family, inside which boxes compete."""
-        return scores.max(axis=1, initial=0.0), self.families[scores.argmax(axis=1)]
+    def judged(self, scores: NDArray[np.float32]) -> Judged:
+        """What boxes with class probabilities (N, C) are taken for."""
+        return self.weights.spec.judged(scores, self.table)
 
     @cached_property
     def _settings(self) -> list[Any]:

@@ -67,21 +67,13 @@ class Objects:
 
     Attributes:
         xywhr: N x 5, in model pixels of the scene.
-        scores: N x C, class probabilities.
+        best: N, index of the likeliest class.
+        score: N, probability that something of that class's family stands there.
     """
 
     xywhr: NDArray[np.float64]
-    scores: NDArray[np.float32]
-
-    @property
-    def best(self) -> NDArray[np.int64]:
-        """Index of the most probable class of each object."""
-        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
-
-    @property
-    def score(self) -> NDArray[np.float64]:
-        """Probability of that class."""
-        return np.asarray(self.scores.max(axis=1, initial=0.0), dtype=np.float64)
+    best: NDArray[np.int64]
+    score: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

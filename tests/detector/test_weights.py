@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from detector import weights as module
 from detector.config import class_table
 from detector.errors import WeightsError
 from detector.hashing import sha256_of
-from detector.weights import load_weights
+from detector.weights import ModelSpec, load_weights
 from tests.detector.fakes import fake_weights
 
 
@@ -27,6 +32,32 @@ def test_loads_by_path_of_either_file(sidecar: Path) -> None:
     assert by_json == by_onnx
     assert by_json.digest == sha256_of(by_json.onnx)
     assert by_json.spec.families(class_table()) == (0, 0, 0, 1, 1)
+
+
+PROBABILITIES = arrays(np.float32, st.tuples(st.integers(0, 6), st.just(5)), elements=st.floats(0, 1, width=32))
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    return fake_weights(tmp_path_factory.mktemp("weights")).spec
+
+
+@given(scores=PROBABILITIES)
+def test_a_box_is_as_sure_as_its_family(spec: ModelSpec, scores: NDArray[np.float32]) -> None:
+    judged = spec.judged(scores, class_table())
+    best = scores.max(axis=1, initial=0.0)
+    assert (scores[np.arange(len(scores)), judged.best] == best).all()
+    assert (judged.family == np.array([0, 0, 0, 1, 1])[judged.best]).all()
+    assert (judged.score >= best - 1e-7).all()
+    assert (judged.score <= 1).all()
+
+
+def test_classes_of_one_family_add_up_and_others_do_not(spec: ModelSpec) -> None:
+    scores = np.array([[0.3, 0.0, 0.2, 0.1, 0.1], [0.3, 0.0, 0.0, 0.2, 0.0], [0.0, 0.0, 0.1, 0.4, 0.2]], np.float32)
+    judged = spec.judged(scores, class_table())
+    assert judged.best.tolist() == [0, 0, 3]
+    assert judged.family.tolist() == [0, 0, 1]
+    assert judged.score == pytest.approx([1 - 0.7 * 0.8, 0.3, 1 - 0.6 * 0.8])
 
 
 def test_a_changed_file_is_refused(sidecar: Path) -> None:

@@ -63,7 +63,7 @@ class TestFaults:
         self, tmp_path: Path, boxes: Sequence[Box], objects: Sequence[tuple[float, float, str]] = ()
     ) -> tuple[float, int, int]:
         spec, table = fake_weights(tmp_path).spec, class_table()
-        scores = np.full((len(boxes), spec.n_classes), 0.01, np.float32)
+        scores = np.zeros((len(boxes), spec.n_classes), np.float32)
         for row, (_, _, name, score) in enumerate(boxes):
             scores[row, spec.classes.index(name)] = score
         xywhr = np.array([(x, y, 20.0, 9.0, 0.0) for x, y, _, _ in boxes]).reshape(-1, 5)

@@ -78,11 +78,10 @@ def said(raw: RawBoxes, spec: ModelSpec, table: ClassTable, merge_ios: float) ->
     Returns:
         boxes, D x 5, in tile pixels; numbers of their classes, D; scores, D.
     """
-    family, threshold = np.array(spec.families(table)), np.array(spec.thresholds(table))
-    best, score = raw.scores.argmax(axis=1), raw.scores.max(axis=1, initial=0.0)
-    kept = merge(raw.xywhr, score, family[best], threshold_ios=merge_ios)
-    told = kept[score[kept] >= threshold[best[kept]]]
-    return averaged(raw.xywhr, score, family[best], told), best[told], score[told].astype(np.float64)
+    judged, threshold = spec.judged(raw.scores, table), np.array(spec.thresholds(table))
+    kept = merge(raw.xywhr, judged.score, judged.family, threshold_ios=merge_ios)
+    told = kept[judged.score[kept] >= threshold[judged.best[kept]]]
+    return averaged(raw.xywhr, judged.score, judged.family, told), judged.best[told], judged.score[told]
 
 
 def _judged(xywhr: Floats, tile_px: int, gsd_m: float) -> Bools:
