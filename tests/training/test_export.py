@@ -24,6 +24,7 @@ from detector.errors import UsageError  # noqa: E402
 from detector.geometry import canonical, corners_from_xywhr  # noqa: E402
 from detector.hashing import sha256_of  # noqa: E402
 from detector.weights import ModelSpec, load_weights  # noqa: E402
+from tests.training.networks import as_trained  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.export import OUTPUTS, export, rebuild  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork  # noqa: E402
@@ -39,13 +40,9 @@ Floats = NDArray[np.float64]
 def network() -> OrientedBoxNetwork:
     """A network as a checkpoint rounds it, with statistics and biases that are not initial, and likely boxes."""
     torch.manual_seed(0)
-    made = OrientedBoxNetwork(ARCHITECTURE, len(class_names()))
+    made = as_trained(OrientedBoxNetwork(ARCHITECTURE, len(class_names())))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for module in made.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.2, 0.2, generator=generator)
-                module.running_var.uniform_(0.5, 1.5, generator=generator)
         head = made.model[-1]
         for boxes, classes, angle in zip(head.cv2, head.cv3, head.cv4, strict=True):
             boxes[-1].bias.normal_(0, 2, generator=generator)

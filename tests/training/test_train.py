@@ -31,6 +31,7 @@ from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # no
 
 from detector.errors import UsageError  # noqa: E402
 from detector.geometry import corners_from_xywhr  # noqa: E402
+from tests.training.networks import as_trained  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.fitting.assigner import FastRotatedAssigner  # noqa: E402
 from training.fitting.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
@@ -93,20 +94,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return attempts
 
 
-def randomised(network: OrientedBoxNetwork, seed: int = 0) -> OrientedBoxNetwork:
-    """The network with running statistics and biases that are not those of initialisation."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.2, 0.2, generator=generator)
-                module.running_var.uniform_(0.5, 1.5, generator=generator)
-    return network
-
-
 class TestNetwork:
     def test_is_the_stock_network_but_for_rounding(self) -> None:
-        ours = randomised(OrientedBoxNetwork(ARCHITECTURE, 5)).eval()
+        ours = as_trained(OrientedBoxNetwork(ARCHITECTURE, 5)).eval()
         stock = OBBModel(ARCHITECTURE, nc=5, verbose=False).eval()
         stock.load_state_dict(ours.state_dict())
         images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
@@ -249,7 +239,7 @@ class TestPixels:
 
 class TestStart:
     def test_takes_over_the_layers_that_fit(self, tmp_path: Path) -> None:
-        given, network = randomised(OrientedBoxNetwork(ARCHITECTURE, 3)), OrientedBoxNetwork(ARCHITECTURE, 5)
+        given, network = as_trained(OrientedBoxNetwork(ARCHITECTURE, 3)), OrientedBoxNetwork(ARCHITECTURE, 5)
         path = tmp_path / "three-classes.safetensors"
         save_file(given.state_dict(), path)
         share = transfer(starting_state(path, tmp_path), network, path)
@@ -393,7 +383,7 @@ class TestRun:
     def test_fine_tuning_keeps_the_frozen_layers(self, tiles: Path, tmp_path: Path) -> None:
         settings = train_config(Path("configs/finetune.yaml")).model_dump() | {"tile_px": 64, "cut_px": None}
         settings["fit"] |= {"epochs": 2, "batch": 4, "threads": 1}
-        network = randomised(OrientedBoxNetwork(ARCHITECTURE, 5))
+        network = as_trained(OrientedBoxNetwork(ARCHITECTURE, 5))
         start, out = tmp_path / "start.safetensors", tmp_path / "run"
         save_file(network.state_dict(), start)
         train(TrainConfig.model_validate(settings), tiles, out, device="cpu", start=start)

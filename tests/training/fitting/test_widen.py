@@ -12,6 +12,7 @@ go_offline(Path(__file__).parents[3] / "build" / "ultralytics")
 
 from ultralytics.nn.tasks import yaml_model_load  # noqa: E402
 
+from tests.training.networks import as_trained  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork  # noqa: E402
 from training.fitting.start import transfer  # noqa: E402
 from training.fitting.widen import is_narrower, widen  # noqa: E402
@@ -20,20 +21,10 @@ HERE = Path("narrow.safetensors")
 
 
 def network(width: float, classes: int = 5) -> OrientedBoxNetwork:
-    """YOLO11 of a width (0.25 is nano, 0.5 is small), with statistics and biases unlike those of a new one."""
+    """YOLO11 of a width (0.25 is nano, 0.5 is small), as a training leaves it."""
     definition = yaml_model_load("yolo11n-obb.yaml") | {"scales": {"n": [0.5, width, 1024]}}
     torch.manual_seed(int(1000 * width))
-    made = OrientedBoxNetwork(definition, classes)
-    for module in made.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for values, low, high in (
-                (module.running_mean, -0.3, 0.3),
-                (module.running_var, 0.5, 1.5),
-                (module.weight, 0.5, 1.5),
-                (module.bias, -0.3, 0.3),
-            ):
-                torch.nn.init.uniform_(values, low, high)
-    return made
+    return as_trained(OrientedBoxNetwork(definition, classes))
 
 
 @pytest.mark.parametrize(("narrow", "wide"), [(0.125, 0.25), (0.25, 0.375), (0.25, 0.5)])
