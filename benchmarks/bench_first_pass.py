@@ -107,10 +107,8 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
         raws = [raw for _, raw in backend.stream(enumerate(pictures))]
         seconds["network"] += time.process_time() - started
         for (tile, view), raw in zip(seen, raws, strict=True):
-            scores = owned(tile, raw, view, planner).scores
-            best = scores.argmax(axis=1)
-            detected = scores.max(axis=1, initial=0.0) >= threshold[best]
-            found.append(int((detected & rail_vehicle[best]).sum()))
+            said = planner.judged(owned(tile, raw, view, planner).scores)
+            found.append(int(((said.score >= threshold[said.best]) & rail_vehicle[said.best]).sum()))
         for name, look in passes.items():
             started = time.process_time()
             cheap[name] += look(pictures)

@@ -4,11 +4,11 @@ python -m benchmarks.bench_peers [--scenes 8] [--json FILE]
 
 Scenes of 4096 x 4096 px at the model's pixel size hold 16 rendered yards each (`make evaluate` renders them), turned so
 that their tracks run diagonally; they are kept in data/bench. Each tool runs in a process of its own and keeps boxes
-from the weights' operating threshold on. SAHI has its defaults but for the slice, which is the weights' tile of 640 px;
-Ultralytics has its defaults and SAHI's overlap. The count error is the sum over yards of |railcars found - railcars
-there| over all railcars there; what lies outside of the yards, or is less than half visible, counts in neither. Time is
-from the files to the boxes; what libraries and model take to start is stated apart. Memory is the peak above what the
-process held with both loaded.
+from the weights' operating threshold on, peers from the one that suits their scores (`benchmarks.peers.THRESHOLD`).
+SAHI has its defaults but for the slice, which is the weights' tile of 640 px; Ultralytics has its defaults and SAHI's
+overlap. The count error is the sum over yards of |railcars found - railcars there| over all railcars there; what lies
+outside of the yards, or is less than half visible, counts in neither. Time is from the files to the boxes; what
+libraries and model take to start is stated apart. Memory is the peak above what the process held with both loaded.
 """
 
 import argparse
