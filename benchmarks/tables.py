@@ -24,16 +24,6 @@ _BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _GROUPS = ("railcar", "locomotive", "container", "tarped")
 _YARD = "muttenz_west_20180701"
 _STRATA = ("0-5", "6-25", "26+")
-_DEGRADED = {
-    "as it is": "as it is",
-    "1 m brought to 0.5 m": "sensor of 1 m, brought to 0.5 m",
-    "1 m that claims 0.5 m": "pixels of 1 m that claim to be 0.5 m",
-    "haze over 60 %": "haze over 60 %",
-    "haze over 75 %": "haze over 75 %",
-    "haze over 85 %": "haze over 85 %",
-    "infrared false colour": "infrared false colour, 40 % vegetation",
-    "night": "night",
-}
 
 
 def read_results(folder: Path = RESULTS) -> Results:
@@ -137,17 +127,18 @@ def _railcars(results: Results) -> list[str]:
     return _table(header, rows)
 
 
+def _over(counting: Results, method: str) -> str:
+    """The interval score over that of another method, and the upper bound of that."""
+    key = f"interval_score_over_{method}"
+    return f"{counting[key]:.2f}; {counting[f'{key}_upper']:.2f}"
+
+
 def _counts(results: Results) -> list[str]:
     """What was asked of counts and verdicts, and what was measured."""
     counting = results["counting"]
     measured = {line["what"]: line["measured"] for line in counting["acceptance"]}
     strata = ", ".join(_percent(counting["coverage_95_by_stratum"][name]) for name in _STRATA)
     inner = ", ".join(_percent(counting[f"coverage_{level}"]) for level in (50, 80, 90))
-    over = {
-        name: f"{counting[key]:.2f}; {counting[f'{key}_upper']:.2f}"
-        for name in ("poisson", "bootstrap")
-        for key in [f"interval_score_over_{name}"]
-    }
     width = measured["mean width for predicted counts up to 25"]
     relative = measured["mean width over the count, predicted counts above 20"]
     alarms = f"{_percent(counting['false_alarm_rate_001'], 1)}; {_percent(counting['false_alarm_rate_0001'], 2)}"
@@ -159,8 +150,8 @@ def _counts(results: Results) -> list[str]:
         ],
         ["intervals of 50, 80, 90 %", "-", inner],
         ["bias of the summed count", "at most 8 %", f"{100 * counting['bias_share']:+.1f} %"],
-        ["interval score over that of n ± 1.96 √n; upper bound", "0.85; 1", over["poisson"]],
-        ["interval score over that of a predictive bootstrap; upper bound", "0.95; 1", over["bootstrap"]],
+        ["interval score over that of n ± 1.96 √n; upper bound", "0.85; 1", _over(counting, "poisson")],
+        ["interval score over that of a predictive bootstrap; upper bound", "0.95; 1", _over(counting, "bootstrap")],
         ["mean width up to 25 railcars; width over the count above 20", "11; 1.1", f"{width:.2f}; {relative:.2f}"],
         ["quiet dates with p of at most 0.01; 0.001", "2 %; 0.5 %", alarms],
         [
@@ -199,8 +190,7 @@ def _groups(results: Results) -> list[str]:
 def _domain(results: Results) -> list[str]:
     """On how many pictures the domain check speaks, and why."""
     rows = []
-    for key, name in _DEGRADED.items():
-        pictures = results["domain"]["pictures"][key]
+    for name, pictures in results["domain"]["pictures"].items():
         reasons = ", ".join(f"`{reason}` {number}" for reason, number in pictures["reasons"].items())
         rows.append([name, f"{pictures['flagged']} of {pictures['scenes']}", reasons])
     return _table(("picture", "flagged", "named by"), rows)
