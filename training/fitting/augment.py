@@ -174,6 +174,7 @@ def pixel_transforms(strength: float = 1.0) -> list[A.BasicTransform | A.BaseCom
         A.RandomToneCurve(scale=0.15, p=0.15 * strength),
         A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.25, p=0.3 * strength),
         A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=30, val_shift_limit=10, p=0.3 * strength),
+        A.ChannelShuffle(p=0.2 * strength),  # liveries that no renderer thought of: shape decides, not colour
         A.ToGray(p=0.28 * strength),
         Haze(p=0.15 * strength),
         CoarserSensor(p=0.65 * strength),
