@@ -19,15 +19,14 @@ import rasterio
 from numpy.typing import NDArray
 
 from benchmarks import heldout
-from detector.config import class_table, detect_config
+from detector.config import detect_config
 from detector.console import tell
 from detector.errors import RailcarsError
 from detector.run import Inputs, detect_step
 from detector.store import write_json
 from detector.weights import Weights, load_weights
-from training.evaluation.detection import AllIous, Scored, figures
-from training.evaluation.measure import tidy
-from training.evaluation.truth import SUFFIX, read_places
+from training.evaluation.measure import evaluate
+from training.evaluation.truth import SUFFIX
 
 RESULT = Path("benchmarks/results/colours.json")
 FIGURES = ("n_true", "n_detected", "precision_50", "recall_50", "f1_50", "ap_50")
@@ -65,21 +64,20 @@ def recoloured(sources: Sequence[Path], change: Callable[[Bands], Bands], folder
 
 
 def measure(weights: Weights, sources: Path = heldout.TEST) -> dict[str, dict[str, dict[str, Any]]]:
-    """Figures by colours and group; pictures that cannot be used count as pictures in which nothing was found.
+    """Figures by colours and group; pictures that show nothing of their facility are left out.
 
     Raises:
         UsageError: there are no pictures.
     """
-    table, result = class_table(), {}
+    result = {}
     for name, change in COLOURS.items():
         with TemporaryDirectory() as scratch:
             folder, run = Path(scratch) / "scenes", Path(scratch) / "run"
             folder.mkdir()
             pictures = recoloured(heldout.pictures(sources), change, folder)
             detect_step(Inputs(tuple(pictures), sources / "facilities.geojson"), run, weights, detect_config())
-            scored = Scored.of(read_places(run, folder, table.names), table)
-        judged = {group: tidy(figures(AllIous.of(scored, classes))) for group, classes in table.groups.items()}
-        result[name] = {group: {key: each[key] for key in FIGURES} for group, each in judged.items()}
+            groups = evaluate(run, folder)["groups"]
+        result[name] = {group: {key: each[key] for key in FIGURES} for group, each in groups.items()}
     return result
 
 

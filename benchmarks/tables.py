@@ -142,6 +142,7 @@ def _counts(results: Results) -> list[str]:
     width = measured["mean width for predicted counts up to 25"]
     relative = measured["mean width over the count, predicted counts above 20"]
     alarms = f"{_percent(counting['false_alarm_rate_001'], 1)}; {_percent(counting['false_alarm_rate_0001'], 2)}"
+    surges = ", ".join(_percent(counting["replay"]["surge"][name]["queued"]["share"]) for name in ("x3.5", "x2"))
     rows = [
         [
             "95 % intervals that hold the truth; on dates with 0-5, 6-25, 26 and more railcars",
@@ -159,6 +160,7 @@ def _counts(results: Results) -> list[str]:
             "at least 95 %",
             _percent(counting["queued_73_vs_20"]),
         ],
+        ["three and a half times, twice the usual maximum, replayed: called unusual", "-", surges],
     ]
     return _table(("what", "asked", "measured"), rows)
 
