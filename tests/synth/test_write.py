@@ -25,6 +25,7 @@ def test_the_image_comes_back(scene: RenderedScene, yard: Yard, tmp_path: Path) 
         assert file.profile["tiled"]
         assert file.profile["compress"] == "deflate"
         assert file.tags()["TIFFTAG_DATETIME"] == f"{scene.conditions.acquired:%Y:%m:%d %H:%M:%S}"
+        assert file.tags()["OFF_NADIR"] == f"{scene.conditions.off_nadir_deg:.1f}"
         assert np.array_equal(np.moveaxis(file.read(), 0, 2), scene.image)
         assert file.dataset_mask().all()
         assert abs(file.transform.a) == pytest.approx(0.3, rel=2e-3)

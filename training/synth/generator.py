@@ -31,5 +31,4 @@ def claim(folder: Path, profile: Profile) -> None:
             f"{folder}: holds scenes of another profile, or of another version of the renderer.",
             "Delete it to render it anew, or give another folder.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(stamp, mine)

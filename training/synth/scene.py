@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.synth.canvas import Fields, Frame, Placement
+from training.synth.clock import time_of
 from training.synth.compose import paint_yard, snowed
 from training.synth.cutouts import Stock, with_cutouts
 from training.synth.grid import Grid, lay_grid
@@ -25,7 +26,7 @@ class Conditions:
     """Everything about a date but the things that stand there.
 
     Attributes:
-        acquired: UTC.
+        acquired: UTC; the sun has the elevation of that time, and any azimuth, since any yard could be turned.
         gsd_m: geometric mean of the pixel's edges.
         epsg: of the file; the yard's UTM zone or any other.
         rotation_deg: of the image's rows against the axes of the CRS.
@@ -118,10 +119,9 @@ def draw_conditions(rng: np.random.Generator, yard: Yard, profile: Profile) -> C
     other, gsd = rng.random(), uniform(rng, sensor.gsd_m)
     # clear skies differ by factors, not by sums: 0.02 and 0.04 are as far apart as 0.1 and 0.2
     clear = float(np.exp(uniform(rng, (np.log(light.sky[0]), np.log(light.sky[1])))))
-    day = datetime(2018, 1, 1, tzinfo=UTC) + timedelta(
-        days=int(rng.integers(0, 2500)), minutes=int(rng.integers(480, 840))
-    )
-    return Conditions(
+    day = datetime(2018, 1, 1, tzinfo=UTC) + timedelta(days=int(rng.integers(0, 2500)))
+    morning = bool(rng.integers(2))
+    drawn = Conditions(
         acquired=day,
         gsd_m=gsd,
         epsg=4326 if other < sensor.geographic else yard.epsg,
@@ -137,6 +137,8 @@ def draw_conditions(rng: np.random.Generator, yard: Yard, profile: Profile) -> C
         cut=uniform(rng, (0.1, 0.6)) if rng.random() < sensor.cut else 0.0,
         sensor=Sensor.draw(rng, sensor, gsd),
     )
+    acquired, elevation = time_of(drawn.sun_elevation_deg, day, yard.place, morning=morning)
+    return replace(drawn, acquired=acquired, sun_elevation_deg=elevation)
 
 
 def draw_date(

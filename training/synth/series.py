@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from pyproj import Transformer
 
 from detector.errors import UsageError
 from training.synth.profile import Profile
@@ -76,8 +75,7 @@ def plan_date(yard: Yard, plan: DatePlan, profile: Profile) -> Date:
     day = plan.acquired.toordinal()
     rng = np.random.default_rng([yard.seed, day, 53])
     drawn = draw_conditions(rng, yard, profile)
-    longitude, latitude = Transformer.from_crs(yard.epsg, 4326, always_xy=True).transform(*yard.utm_m)
-    azimuth, elevation = sun_position(plan.acquired, longitude, latitude)
+    azimuth, elevation = sun_position(plan.acquired, yard.place.x, yard.place.y)
     conditions: Conditions = replace(
         drawn,
         acquired=plan.acquired,

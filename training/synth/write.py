@@ -50,7 +50,10 @@ def _write_tiff(scene: RenderedScene, path: Path) -> None:
         file.write(np.moveaxis(scene.image, 2, 0))
         if bands == 3:
             file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-        file.update_tags(TIFFTAG_DATETIME=f"{scene.conditions.acquired:%Y:%m:%d %H:%M:%S}")
+        file.update_tags(
+            TIFFTAG_DATETIME=f"{scene.conditions.acquired:%Y:%m:%d %H:%M:%S}",
+            OFF_NADIR=f"{scene.conditions.off_nadir_deg:.1f}",
+        )
         if masked:
             file.write_mask(scene.valid)
 
@@ -72,7 +75,7 @@ def truth_collection(scene: RenderedScene, yard: Yard) -> dict[str, Any]:
     return {
         "type": "FeatureCollection",
         "facility_id": yard.facility_id,
-        "acquired": scene.conditions.acquired.isoformat(),
+        "acquired": scene.conditions.acquired.isoformat(timespec="seconds"),
         "gsd_m": [round(g, 4) for g in scene.grid.gsd_m],
         "conditions": _conditions(scene.conditions, yard),
         "features": features,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from pyproj import Transformer
 from shapely import STRtree
-from shapely.geometry import LineString, MultiPoint, Polygon, box
+from shapely.geometry import LineString, MultiPoint, Point, Polygon, box
 
 from training.synth.bands import BANDS, surround
 from training.synth.canvas import Overhead, Placement
@@ -62,6 +62,11 @@ class Yard:
     def name(self) -> str:
         """For people."""
         return f"{self.style.capitalize()} {self.facility_id}"
+
+    @property
+    def place(self) -> Point:
+        """Longitude and latitude of the local origin."""
+        return Point(*Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(*self.utm_m))
 
 
 def draw_yard(
