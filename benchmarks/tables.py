@@ -165,6 +165,21 @@ def _counts(results: Results) -> list[str]:
     return _table(("what", "asked", "measured"), rows)
 
 
+def _unknown(results: Results) -> list[str]:
+    """What counts are worth where less is known of the scenes."""
+    rows = [
+        [
+            name,
+            _percent(figures["coverage_95"], 1),
+            f"{figures['mean_width_95']:.1f}",
+            f"{figures['count_mae']:.2f}",
+            f"{figures['crps']:.2f}",
+        ]
+        for name, figures in results["counting"]["unknown"].items()
+    ]
+    return _table(("unknown", "95 % intervals cover", "their mean width", "mean absolute error", "CRPS"), rows)
+
+
 def _groups(results: Results) -> list[str]:
     """Every group on every set."""
     rows: list[list[str]] = []
@@ -201,6 +216,7 @@ def _domain(results: Results) -> list[str]:
 TABLES: Mapping[str, Callable[[Results], list[str]]] = {
     "railcars": _railcars,
     "counts": _counts,
+    "unknown": _unknown,
     "groups": _groups,
     "domain": _domain,
 }

@@ -48,6 +48,7 @@ class Scene:
         gsd_x_m: metres on the ground along one pixel step to the right.
         gsd_y_m: metres on the ground along one pixel step down.
         cloud_cover: share of the scene under cloud, 0 to 1, where known.
+        off_nadir_deg: angle between the view and the vertical, where known.
         facility_id: the facility that a scene without georeference shows.
         size_bytes: total size of its files.
         sha256: of its file; of several, of their hexadecimal hashes joined in order; with a cloud mask, of both.
@@ -71,6 +72,7 @@ class Scene:
     gsd_x_m: float
     gsd_y_m: float
     cloud_cover: float | None
+    off_nadir_deg: float | None
     facility_id: str | None
     size_bytes: int
     sha256: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from rasterio.errors import RasterioError
 
 from detector.errors import InputRejected
-from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, sensor_name
+from detector.inputs.acquisition import Declared, acquisition_time, cloud_share, off_nadir_deg, sensor_name
 from detector.inputs.cut import join_cut_scenes
 from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
@@ -112,6 +112,7 @@ def _scene(header: Header, declared: tuple[Declared, ...], gsd_limits_m: tuple[f
         acquisition_time(path, declared, header.tags),
         sensor=sensor_name(declared, header.tags),
         cloud_cover=cloud_share(declared, header.tags),
+        off_nadir_deg=off_nadir_deg(declared, header.tags),
         facility_id=facility_id if header.crs is None else None,
         mask=cloud_mask(path, header.descriptions, declared),
     )

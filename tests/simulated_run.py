@@ -14,7 +14,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detector.config import class_table
-from detector.counting.samples import Floats
+from detector.counting.samples import METADATA, Floats
 from detector.tally.sightings import find_views
 from tests.simulation import Site, World, look_values, scene_values, see
 
@@ -87,8 +87,7 @@ def yard_run(
         )
         detections.append(inside(table, visible))
         truth[scene_id] = _objects(places, class_name).assign(visible=1.0)
-        names = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
-        values = dict(zip(names, scene_values(seen.quality, rng).tolist(), strict=True))
+        values = dict(zip(METADATA[:-1], scene_values(seen.quality, rng).tolist(), strict=True))
         values |= asdict(look_values(rng.spawn(1)[0]))
         scenes.append(_scene_row(scene_id, facility_id, acquired, values, visible))
     return Tables(

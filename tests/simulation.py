@@ -75,10 +75,10 @@ def see(n_true: int, site: Site, rng: np.random.Generator, world: World) -> Seen
 
 
 def scene_values(quality: float, rng: np.random.Generator) -> Floats:
-    """(4,) gsd_m, sharpness, contrast, sun_elevation_deg; the last is missing in a fifth of the scenes."""
+    """(5,) gsd_m, sharpness, contrast, sun_elevation_deg, off_nadir_deg; the last is never known."""
     sharpness = np.exp(0.3 * quality + 0.2 * rng.normal())
     sun = np.nan if rng.random() < 0.2 else rng.uniform(20, 65)
-    return np.array([rng.uniform(0.3, 0.5), sharpness, 0.4 + 0.1 * rng.normal(), sun])
+    return np.array([rng.uniform(0.3, 0.5), sharpness, 0.4 + 0.1 * rng.normal(), sun, np.nan])
 
 
 def look_values(rng: np.random.Generator) -> Look:

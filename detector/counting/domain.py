@@ -52,6 +52,7 @@ FEATURES: Mapping[str, Feature] = {
     "red_share": Feature("high", "plain", 0.02),
     "black_point": Feature("high", "depth", 0.1),
     "grey_levels": Feature("low", "plain", 0.5),
+    "off_nadir_deg": Feature("high", "plain", 5.0),
     "length": Feature("both", "log", 0.1),
     "width": Feature("both", "log", 0.05),
     "scores": Feature("low", "logit", 0.3),

@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.counting.calibration import Model
 from detector.counting.inverse import BetaQuantiles, beta_quantile, nbinom_quantile
-from detector.counting.samples import METADATA, Bools, Floats, Sample
+from detector.counting.samples import CLIP_SD, METADATA, Bools, Floats, Sample
 
 _MIN_RECALL = 0.05
 _LEAST_LOGIT = -600.0  # so that odds stay finite
@@ -24,7 +24,8 @@ class Joint:
 
     Attributes:
         parameters: (n, 4 + K) for the fitted parameters: the same for all counts of one model.
-        scene: (n, 2) for the scene effect and the recall: the same for all groups in one scene.
+        scene: (n, 2 + K) for the scene effect, the recall and each of its metadata, where it is unknown: the same for
+            all groups in one scene.
     """
 
     parameters: Floats
@@ -33,16 +34,21 @@ class Joint:
     @classmethod
     def draw(cls, n_draws: int, parameters: np.random.Generator, scene: np.random.Generator) -> "Joint":
         """Generators in equal states give equal numbers; fewer draws are the first of more."""
-        return cls(cls.normals(n_draws, parameters), scene.standard_normal((n_draws, 2)))
+        return cls(cls.normals(n_draws, parameters), cls.scene_normals(n_draws, scene))
 
     @staticmethod
     def normals(n_draws: int, rng: np.random.Generator) -> Floats:
         """(n_draws, 4 + K) standard normals for the parameters."""
         return rng.standard_normal((n_draws, len(METADATA) + 4))
 
+    @staticmethod
+    def scene_normals(n_draws: int, rng: np.random.Generator) -> Floats:
+        """(n_draws, 2 + K) standard normals for a scene."""
+        return rng.standard_normal((n_draws, len(METADATA) + 2))
+
     def of_scene(self, scene: np.random.Generator) -> "Joint":
         """The same parameters in another scene."""
-        return replace(self, scene=scene.standard_normal(self.scene.shape))
+        return replace(self, scene=self.scene_normals(len(self.scene), scene))
 
 
 @dataclass(frozen=True)
@@ -140,12 +146,14 @@ def draw_objects(
 def draw_effects(model: Model, sample: Sample, joint: Joint) -> tuple[Floats, Floats]:
     """(n,) effects on the truth logit and (n,) recalls R, joined by the Gaussian copula.
 
-    The effect is d ~ N(0, tau2) of the scene plus the error of w0, N(0, truth_sd^2).
+    The effect is d ~ N(0, tau2) of the scene plus the error of w0, N(0, truth_sd^2). What is not known of the scene,
+    such as the sun's elevation without a time of day, is drawn as it was spread over the calibration scenes.
     """
     theta = _parameters(model, joint.parameters)
-    mean_logit = theta[:, :-1] @ model.recall_features(sample)
+    unknown = _unknown(model, sample, joint.scene)
+    mean_logit = theta[:, :-1] @ model.recall_features(sample) + _recall_shift(unknown, theta)
     recall = beta_quantile(_recall_normals(model, joint.scene), mean_logit, theta[:, -1])
-    return _effects(model, joint.parameters, joint.scene), _possible(recall)
+    return _effects(model, joint.parameters, joint.scene, unknown), _possible(recall)
 
 
 @dataclass(frozen=True)
@@ -177,14 +185,16 @@ class Scenes:
 
         Args:
             samples: of V views.
-            scenes: of each, the (n, 2) standard normals of its scene.
+            scenes: of each, the (n, 2 + K) standard normals of its scene.
             rngs: of each, random numbers that are its count's alone; views with one generator use it in turn.
         """
         normals = np.array(scenes)
         logits = [self.model.truth_logit(sample) for sample in samples]
         features = np.array([self.model.recall_features(*each) for each in zip(samples, logits, strict=True)])
-        recall = self._recall(_recall_normals(self.model, normals), features @ self._theta.T)
-        effects = _effects(self.model, self.parameters, normals)
+        unknown = np.array([_unknown(self.model, *each) for each in zip(samples, scenes, strict=True)])
+        mean_logit = features @ self._theta.T + _recall_shift(unknown, self._theta)
+        recall = self._recall(_recall_normals(self.model, normals), mean_logit)
+        effects = _effects(self.model, self.parameters, normals, unknown)
         return _draw(logits, effects, _possible(recall), rngs)
 
 
@@ -193,15 +203,27 @@ def _parameters(model: Model, normals: Floats) -> Floats:
     return np.asarray(model.recall + normals[:, 1:] @ np.linalg.cholesky(model.recall_cov).T, dtype=np.float64)
 
 
+def _unknown(model: Model, sample: Sample, scene: Floats) -> Floats:
+    """(n, K) draws of the standardised metadata that are unknown, 0 for those that are known."""
+    drawn = np.minimum(np.maximum(scene[:, 2:], -CLIP_SD), CLIP_SD)
+    return np.asarray(drawn * model.scaler.unknown(sample), dtype=np.float64)
+
+
+def _recall_shift(unknown: Floats, theta: Floats) -> Floats:
+    """(..., n) what unknown metadata (..., n, K) add to logit m, under drawn parameters (n, 2 + K or more)."""
+    return np.asarray((unknown * theta[:, 1 : 1 + unknown.shape[-1]]).sum(axis=-1), dtype=np.float64)
+
+
 def _recall_normals(model: Model, scene: Floats) -> Floats:
-    """(..., n) the normals behind the recalls, of scenes (..., n, 2)."""
+    """(..., n) the normals behind the recalls, of scenes (..., n, 2 + K)."""
     shared = model.copula * scene[..., 0] + np.sqrt(1 - model.copula**2) * scene[..., 1]
     return np.asarray(np.clip(shared, -_SURELY_Z, _SURELY_Z), dtype=np.float64)
 
 
-def _effects(model: Model, parameters: Floats, scene: Floats) -> Floats:
-    """(..., n) effects on the truth logit, of scenes (..., n, 2)."""
-    return np.asarray(np.sqrt(model.tau2) * scene[..., 0] + model.truth_sd * parameters[:, 0], dtype=np.float64)
+def _effects(model: Model, parameters: Floats, scene: Floats, unknown: Floats) -> Floats:
+    """(..., n) effects on the truth logit, of scenes (..., n, 2 + K) with unknown metadata (..., n, K)."""
+    known = np.sqrt(model.tau2) * scene[..., 0] + model.truth_sd * parameters[:, 0]
+    return np.asarray(known + unknown @ model.truth[2:], dtype=np.float64)
 
 
 def _possible(recall: Floats) -> Floats:

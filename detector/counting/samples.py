@@ -11,8 +11,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
-METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg", "density")
-_CLIP_SD = 3.0
+METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg", "off_nadir_deg", "density")
+CLIP_SD = 3.0
 _NO_SPREAD = 1e-9
 _FOLDS = 10
 
@@ -23,7 +23,7 @@ class Sample:
 
     Attributes:
         scores: (D,) detection scores in [0, 1], all above the score floor.
-        metadata: (5,) values named by `METADATA`, NaN where unknown (all NaN where nothing is known).
+        metadata: (K,) values named by `METADATA`, NaN where unknown (all NaN where nothing is known).
         is_kin: (D,) whether the detector calls it a class of another group that it confuses with this one, such as a
             locomotive where railcars are counted; by default none is.
     """
@@ -113,8 +113,12 @@ class Scaler:
             scale=np.where(spread > _NO_SPREAD, spread, np.inf),
         )
 
+    def unknown(self, sample: Sample) -> Bools:
+        """(K,) which metadata are missing that the calibration scenes vary in."""
+        return np.isnan(sample.metadata) & np.isfinite(self.scale)
+
     def __call__(self, sample: Sample) -> Floats:
         """(K,) standardised metadata within +-3; a missing value is 0, the mean."""
         values = (sample.metadata - self.centre) / self.scale
         values[np.isnan(values)] = 0.0
-        return np.minimum(np.maximum(values, -_CLIP_SD), _CLIP_SD)
+        return np.minimum(np.maximum(values, -CLIP_SD), CLIP_SD)

@@ -22,7 +22,7 @@ from detector.weights import Judged, Weights
 
 TILE_VERSION = 6
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 6
+PART_VERSION = 7
 """Raise it when the same tiles would give other rows."""
 NO_DATA = "has no valid pixel inside any facility"
 
@@ -140,7 +140,7 @@ class Planner:
             PART_VERSION,
             [scene.scene_id, scene.sha256, scene.offsets_px, scene.bands, scene.width, scene.height],
             [scene.gsd_x_m, scene.gsd_y_m, crs, list(scene.transform)],
-            [scene.acquired.isoformat(), scene.acquired_source, scene.sensor, scene.cloud_cover],
+            [scene.acquired.isoformat(), scene.acquired_source, scene.sensor, scene.cloud_cover, scene.off_nadir_deg],
             [(f.facility_id, f.geometry.wkb_hex) for f in shown],
             [self.weights.spec.digest(), self.config.digest(), self.table.digest()],
         )

@@ -54,6 +54,7 @@ SCENE_TYPES = {
     "cloud_mask": "str",
     **{field.name: "float64" for field in fields(Look)},
     "sun_elevation_deg": "float64",
+    "off_nadir_deg": "float64",
     "geometry": "geometry",
 }
 """Columns of the tables, in their order."""
@@ -174,6 +175,7 @@ def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gp
             "cloud_mask": ";".join(sorted({mask.path.name for mask in scene.masks if mask is not None})),
             **asdict(look),
             "sun_elevation_deg": sun_elevation_deg(scene.acquired, area.facility.geometry.centroid),
+            "off_nadir_deg": np.nan if scene.off_nadir_deg is None else scene.off_nadir_deg,
             "geometry": _on_earth(scene, area.visible),
         }
         for area, look in zip(areas, looks, strict=True)

@@ -27,6 +27,9 @@ TIME_TAGS = (
     "TIFFTAG_DATETIME",
     "EXIF_DateTime",
 )
+OFF_NADIR_TAGS = {"OFFNADIR", "OFFNADIRANGLE", "OFFNADIRVIEWANGLE", "MEANOFFNADIRVIEWANGLE"}
+"""Last parts of names, in capitals, without underscores: of `OFF_NADIR`, of `IMAGE_1.meanOffNadirViewAngle` (IMD)."""
+MOST_OFF_NADIR_DEG = 90.0
 SENSOR_TAGS = ("SATELLITEID", "SENSOR", "SENSOR_ID", "PLATFORM", "NITF_ISORCE", "EXIF_Model")
 
 _DATE_IN_NAME = re.compile(
@@ -52,6 +55,7 @@ class Declared:
         acquired: acquisition time, UTC.
         sensor: name of the sensor.
         cloud_cover: share under cloud, 0 to 1.
+        off_nadir_deg: angle between the view and the vertical.
         gsd_m: metres per pixel, for images without georeference.
         facility_id: the facility that an image without georeference shows.
         cloud_mask: the raster that tells where its clouds are.
@@ -62,6 +66,7 @@ class Declared:
     acquired: datetime | None = None
     sensor: str | None = None
     cloud_cover: float | None = None
+    off_nadir_deg: float | None = None
     gsd_m: float | None = None
     facility_id: str | None = None
     cloud_mask: Path | None = None
@@ -168,3 +173,19 @@ def cloud_share(declared: tuple[Declared, ...], tags: Mapping[str, str]) -> floa
     except ValueError:
         return None
     return percent / 100 if 0 <= percent <= 100 else None
+
+
+def off_nadir_deg(declared: tuple[Declared, ...], tags: Mapping[str, str]) -> float | None:
+    """The angle between the view and the vertical, as declared or from the vendor's tag, in degrees from 0 to 90."""
+    for entry in declared:
+        if entry.off_nadir_deg is not None:
+            return entry.off_nadir_deg
+    for key, text in tags.items():
+        if key.rpartition(".")[2].replace("_", "").upper() in OFF_NADIR_TAGS:
+            try:
+                angle = float(text)
+            except ValueError:
+                continue
+            if 0 <= angle < MOST_OFF_NADIR_DEG:
+                return angle
+    return None

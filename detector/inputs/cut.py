@@ -105,16 +105,17 @@ def _join(pieces: Sequence[Scene], offsets: NDArray[np.float64]) -> Scene:
         transform=transform,
         gsd_x_m=size.gsd_x_m,
         gsd_y_m=size.gsd_y_m,
-        cloud_cover=_mean_cloud(pieces),
+        cloud_cover=_mean(pieces, [piece.cloud_cover for piece in pieces]),
+        off_nadir_deg=_mean(pieces, [piece.off_nadir_deg for piece in pieces]),
         size_bytes=sum(piece.size_bytes for piece in pieces),
         sha256=digest,
         masks=tuple(piece.mask(0) for piece in pieces) if any(piece.masks for piece in pieces) else (),
     )
 
 
-def _mean_cloud(pieces: Sequence[Scene]) -> float | None:
-    """Cloud cover over all pieces by area; None unless each states its own."""
-    shares = [piece.cloud_cover for piece in pieces if piece.cloud_cover is not None]
-    if len(shares) < len(pieces):
+def _mean(pieces: Sequence[Scene], values: Sequence[float | None]) -> float | None:
+    """The mean of a value over all pieces by area; None unless each states its own."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(pieces):
         return None
-    return float(np.average(shares, weights=[piece.width * piece.height for piece in pieces]))
+    return float(np.average(known, weights=[piece.width * piece.height for piece in pieces]))

@@ -102,7 +102,7 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
         )
     crs = dataset.crs or _crs_beside(path)
     unplaced = _why_not_placed(dataset, crs)
-    tags = dataset.tags() | dataset.tags(ns="EXIF") | dataset.tags(ns="IMAGERY")
+    tags = dataset.tags() | dataset.tags(ns="EXIF") | dataset.tags(ns="IMAGERY") | dataset.tags(ns="IMD")
     members = tuple(Path(name).resolve() for name in dataset.files[1:])
     return Header(
         path,
@@ -218,6 +218,7 @@ def scene_of(
     *,
     sensor: str | None = None,
     cloud_cover: float | None = None,
+    off_nadir_deg: float | None = None,
     facility_id: str | None = None,
     mask: CloudMask | None = None,
 ) -> Scene:
@@ -229,6 +230,7 @@ def scene_of(
         acquired: when it was taken, and which source says so.
         sensor: what took it.
         cloud_cover: declared share of clouds, 0 to 1.
+        off_nadir_deg: declared angle between the view and the vertical.
         facility_id: the facility it shows, where it has no place on the map.
         mask: where its clouds are told.
     """
@@ -255,6 +257,7 @@ def scene_of(
         gsd_x_m=size.gsd_x_m,
         gsd_y_m=size.gsd_y_m,
         cloud_cover=cloud_cover,
+        off_nadir_deg=off_nadir_deg,
         facility_id=facility_id,
         size_bytes=sum(file.stat().st_size for file in files),
         sha256=digest,

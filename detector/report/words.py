@@ -52,6 +52,7 @@ FLAGS = {
     "insured": "image unlike the calibration images: interval widened",
     "domain:gsd_m": "pixel size unlike the calibration images",
     "domain:sun_elevation_deg": "sun height unlike the calibration images",
+    "domain:off_nadir_deg": "view more slanted than in the calibration images",
     "domain:brightness": "brightness unlike the calibration images",
     "domain:contrast": "contrast unlike the calibration images",
     "domain:detail": "sharpness or noise unlike the calibration images",
@@ -76,6 +77,7 @@ NUMBERED_FLAGS = {
 FEATURES = {
     "gsd_m": "pixel size",
     "sun_elevation_deg": "sun height",
+    "off_nadir_deg": "slant of the view",
     "brightness": "brightness",
     "contrast": "contrast",
     "detail": "sharpness or noise",

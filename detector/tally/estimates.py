@@ -60,7 +60,7 @@ class SceneNormals:
     _at: str = ""
 
     def of(self, sighting: Sighting, n_draws: int, seed: int) -> Floats:
-        """(n_draws, 2) numbers that depend on facility, date and seed alone.
+        """(n_draws, 2 + K) numbers that depend on facility, date and seed alone.
 
         Not on the scene's name or its cut into files, so that neither moves a count.
         """
@@ -70,7 +70,7 @@ class SceneNormals:
         key = sighting.date, n_draws, seed
         if key not in self._known:
             rng = _rng(seed, f"scene|{sighting.facility_id}|{sighting.date}")
-            self._known[key] = rng.standard_normal((n_draws, 2))
+            self._known[key] = Joint.scene_normals(n_draws, rng)
         return self._known[key]
 
 

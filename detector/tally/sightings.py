@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.counting.combine import best_first
 from detector.counting.domain import PICTURE, Domain, object_values
-from detector.counting.samples import Bools, Floats, Sample, density
+from detector.counting.samples import METADATA, Bools, Floats, Sample, density
 from detector.errors import UsageError
 from detector.inputs.acquisition import date_in_name
 from detector.pixels.georef import GEOD
@@ -24,7 +24,7 @@ from detector.tracks import Tracks
 FULLY_SEEN = 0.98
 _CLOUDY = 0.05
 _SAME_BOX = 0.5  # of the smaller one's area: as where tiles are merged
-_METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg")
+_METADATA = METADATA[:-1]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class View:
         observed: visible share of the facility's area.
         visible: visible part of the facility (EPSG:4326), empty without georeference.
         area_ha: visible area, NaN where unknown.
-        scene_metadata: (4,) gsd_m, sharpness, contrast, sun_elevation_deg, NaN where unknown.
+        scene_metadata: (K - 1,) those of `METADATA` but for the density, NaN where unknown.
         looks: (V, K) what the domain check looks at, a row per scene of the mosaic.
         cloud_cover: of the scene, 0 where unknown, and where a mask leaves its clouds out.
         outlines: (T,) boxes of all detections of the table, EPSG:4326.
@@ -254,12 +254,13 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
 
 
 def scene_metadata(record: Mapping[Hashable, Any]) -> Floats:
-    """(4,) gsd_m, sharpness, contrast, sun_elevation_deg of a row of the scenes table; NaN where missing.
+    """(K - 1,) those of `METADATA` but for the density, of a row of the scenes table; NaN where missing.
 
     A sun below the horizon is that of a scene whose hour is unknown: missing too.
     """
     values = np.array([_number(record.get(name), float("nan")) for name in _METADATA])
-    values[3] = values[3] if values[3] > 0 else np.nan
+    sun = METADATA.index("sun_elevation_deg")
+    values[sun] = values[sun] if values[sun] > 0 else np.nan
     return values
 
 

@@ -144,6 +144,7 @@ MANIFEST_CASES = {
     "bad_20231005.tif,,,,wide,": "gsd_m 'wide' is not a number",
     "bad_20231005.tif,,,,-1,": "gsd_m -1 is not positive",
     "bad_20231005.tif,,,,0.5,": "manifest.csv:2 says gsd_m 0.5, its georeference 0.3",
+    "bad_20231005.tif,,,,,,-1": "off_nadir_deg -1 is no view from above",
     ",2023-10-05,,,,": "manifest.csv:2 names no file",
     "../elsewhere_20231005.tif,,,,,": "manifest.csv:2 names it, but it is no input",
 }
@@ -157,7 +158,7 @@ def test_a_bad_manifest_row_is_rejected_with_its_line(tmp_path: Path, row: str) 
     if row.startswith("bad"):
         write_image(folder / BAD)
     manifest = folder / "manifest.csv"
-    manifest.write_text(f"path,acquired,sensor,cloud_cover,gsd_m,facility_id\n{row}\n")
+    manifest.write_text(f"path,acquired,sensor,cloud_cover,gsd_m,facility_id,off_nadir_deg\n{row}\n")
     assert MANIFEST_CASES[row] in the_rejection(folder, manifest=manifest).reason
 
 

@@ -140,10 +140,10 @@ def test_precedence_of_time_sources(tmp_path: Path) -> None:
     item = write_item(tmp_path / "item.json", {"a": {"href": f"./{NAME}", "type": "image/tiff"}}, day=3)
     assert (scene_of(item).acquired.day, scene_of(item).acquired_source) == (3, "stac")
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text(f"path,acquired,sensor,cloud_cover\n{NAME},2023-10-02,WV03,0.25\n")
+    manifest.write_text(f"path,acquired,sensor,cloud_cover,off_nadir_deg\n{NAME},2023-10-02,WV03,0.25,7.5\n")
     scene = scene_of(item, manifest=manifest)
     assert (scene.acquired.day, scene.acquired_source) == (2, "manifest")
-    assert (scene.sensor, scene.cloud_cover) == ("WV03", 0.25)
+    assert (scene.sensor, scene.cloud_cover, scene.off_nadir_deg) == ("WV03", 0.25, 7.5)
 
 
 def test_an_impossible_tag_gives_way_to_the_name(tmp_path: Path) -> None:
@@ -161,7 +161,24 @@ def test_vendor_tags_give_time_sensor_and_cloud(tmp_path: Path) -> None:
         )
     scene = scene_of(path)
     assert scene.acquired == datetime(2023, 10, 5, 2, 30, tzinfo=UTC)
-    assert (scene.sensor, scene.cloud_cover) == ("WV03", 0.12)
+    assert (scene.sensor, scene.cloud_cover, scene.off_nadir_deg) == ("WV03", 0.12, None)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "expected"),
+    [
+        ("OFF_NADIR", "12.5", 12.5),
+        ("IMAGE_1.meanOffNadirViewAngle", "27.1", 27.1),
+        ("OFF_NADIR", "steep", None),
+        ("OFF_NADIR", "-3", None),
+        ("OFF_NADIR", "95", None),
+    ],
+)
+def test_vendor_tags_give_the_slant_of_the_view(tmp_path: Path, tag: str, text: str, expected: float | None) -> None:
+    path = write_image(tmp_path / NAME)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="IMD", **{tag: text})
+    assert scene_of(path).off_nadir_deg == expected
 
 
 def write_item(path: Path, assets: dict[str, dict[str, object]], day: int = 5) -> Path:
@@ -169,7 +186,12 @@ def write_item(path: Path, assets: dict[str, dict[str, object]], day: int = 5) -
         "type": "Feature",
         "stac_version": "1.0.0",
         "id": path.stem,
-        "properties": {"datetime": f"2023-10-{day:02d}T02:30:00Z", "platform": "wv3", "eo:cloud_cover": 10},
+        "properties": {
+            "datetime": f"2023-10-{day:02d}T02:30:00Z",
+            "platform": "wv3",
+            "eo:cloud_cover": 10,
+            "view:off_nadir": 21.5,
+        },
         "assets": assets,
     }
     path.write_text(json.dumps(item))
@@ -198,6 +220,7 @@ def test_stac_collection_chooses_the_visual_asset(tmp_path: Path) -> None:
         scene = scene_of(given)
         assert scene.paths[0].name == "visual.tif"
         assert (scene.sensor, scene.cloud_cover, scene.acquired_source) == ("wv3", 0.1, "stac")
+        assert scene.off_nadir_deg == 21.5
 
 
 def test_stac_faults_are_rejections(tmp_path: Path) -> None:

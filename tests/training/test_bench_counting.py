@@ -73,6 +73,10 @@ def test_the_result_has_its_keys_and_the_page_its_plots(folder: Path, capsys: py
     assert railcar["partly_seen"]["coverage"]["95"]["n"] == 1
     assert set(railcar["methods"]) == {"R", "poisson", "delta", "bootstrap", "conformal"}
     assert set(result["visible_share"]) == {"0.3", "0.5", "0.7", "0.9"}
+    assert result["unknown"]["nothing"]["count_mae"] == railcar["count_mae"]
+    assert result["unknown"]["slant"] == result["unknown"]["nothing"]  # no simulated scene tells its own
+    assert result["unknown"]["sun"] == result["unknown"]["sun and slant"]
+    assert result["unknown"]["sun"]["mean_width_95"] > 0
     assert result["coverage_95"] >= 0.85
     assert result["coverage_50"] <= result["coverage_80"] <= result["coverage_90"] <= result["coverage_95"]
     text = page.read_text()

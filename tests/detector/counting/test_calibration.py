@@ -125,10 +125,34 @@ def _uniform_cdf(size: float, share: float) -> object:
 
 def test_recall_is_beta_at_known_parameters(model: Model) -> None:
     certain = replace(model, recall_cov=np.eye(model.recall.size) * 1e-18, copula=0.0)
-    sample, rng = Sample(np.full(5, 0.8)), np.random.default_rng(10)
+    sample, rng = Sample(np.full(5, 0.8), np.zeros(len(METADATA))), np.random.default_rng(10)
     _, recall = draw_effects(certain, sample, Joint.draw(20_000, rng, rng))
     mean, k = expit(model.recall[:-1] @ model.recall_features(sample)), np.exp(model.recall[-1])
     assert stats.ks_1samp(recall, stats.beta(k * mean, k * (1 - mean)).cdf).pvalue > 1e-3
+
+
+def test_what_is_unknown_of_a_scene_is_drawn_as_it_was_spread(model: Model) -> None:
+    """The recalls of a scene with one unknown value are those of scenes with values drawn for it."""
+    third = replace(
+        model, truth=np.r_[model.truth[:2], 0, 0, 0.8, 0, 0, 0], recall_cov=np.eye(model.recall.size) * 1e-18
+    )
+    third = replace(third, recall=np.r_[2.0, 0, 0, -0.9, 0, 0, 0, 0, 5.0], tau2=0.01)
+    known = np.where(np.isfinite(model.scaler.scale), model.scaler.centre, np.nan)
+    n, rng = 4000, np.random.default_rng(3)
+    shared = Joint.draw(n, rng, rng)
+    unknown = known.copy()
+    unknown[2] = np.nan
+    effect, recall = draw_effects(third, Sample(np.zeros(0), unknown), shared)
+    centre, scale = model.scaler.centre[2], model.scaler.scale[2]
+    drawn = []
+    for x in np.random.default_rng(4).standard_normal(n).clip(-3, 3):
+        known[2] = centre + scale * x
+        effects, recalls = draw_effects(third, Sample(np.zeros(0), known), Joint.draw(1, rng, rng))
+        drawn.append(np.column_stack([effects + 0.8 * x, recalls]))
+    effects, recalls = np.concatenate(drawn).T
+    assert stats.ks_2samp(recall, recalls).pvalue > 1e-3
+    assert stats.ks_2samp(effect, effects).pvalue > 1e-3
+    assert np.corrcoef(effect, recall)[0, 1] < -0.8  # the same draw moves both
 
 
 def test_the_recall_model_finds_a_beta_binomial() -> None:

@@ -131,7 +131,7 @@ def test_a_few_scenes_of_one_facility_give_a_wide_domain() -> None:
 
 
 def test_shapes_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"\(S, 15\)"):
+    with pytest.raises(ValueError, match=r"\(S, 16\)"):
         fit_domain(np.zeros((3, 2)), ["a", "b", "c"])
     with pytest.raises(ValueError, match="at least 1"):
         fit_domain(np.zeros((0, len(NAMES))), [])

@@ -24,7 +24,7 @@ def calibration() -> Calibration:
 
 
 def sample(scores: list[float]) -> Sample:
-    return Sample(np.array(scores, dtype=np.float64), np.array([0.4, 1.0, 0.4, 40.0, np.log1p(len(scores) / 20)]))
+    return Sample(np.array(scores, dtype=np.float64), np.array([0.4, 1.0, 0.4, 40.0, 12.0, np.log1p(len(scores) / 20)]))
 
 
 def study(n_facilities: int, n_dates: int, replicates: int, world: World | None = None) -> np.ndarray:
@@ -197,15 +197,17 @@ def test_a_column_without_spread_or_values_says_nothing() -> None:
         metadata[0], metadata[3] = 0.3, np.nan
         flat.append(Labelled(Sample(scene.sample.scores, metadata), scene.is_true, scene.n_true, scene.facility))
     scaler = fit_model(flat).scaler
-    other = Sample(np.zeros(0), np.array([0.5, 1.0, 0.4, 40.0, 0.1]))
+    other = Sample(np.zeros(0), np.array([0.5, 1.0, 0.4, 40.0, 5.0, 0.1]))
     assert scaler(other)[0] == 0
     assert scaler(other)[3] == 0
+    assert not scaler.unknown(Sample(np.zeros(0)))[[0, 3]].any()  # nothing to be unsure of
+    assert scaler.unknown(Sample(np.zeros(0)))[1:3].all()
 
 
 @pytest.mark.parametrize("n_true", [0, 7])
 def test_calibration_survives_scenes_of_one_kind(n_true: int) -> None:
     scores = np.full(n_true, 0.9)
-    metadata = np.array([0.3, 1.0, 0.4, 40.0, 0.0])
+    metadata = np.array([0.3, 1.0, 0.4, 40.0, 5.0, 0.0])
     scenes = [Labelled(Sample(scores, metadata), np.ones(n_true, bool), n_true, f"f{i // 2}") for i in range(6)]
     rng = np.random.default_rng(0)
     fitted = calibrate(scenes, 200, rng)

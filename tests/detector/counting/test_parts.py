@@ -46,7 +46,7 @@ def test_scenes_drawn_together_are_those_drawn_alone(seed: int, n_scenes: int) -
     rng, n = np.random.default_rng(seed), 300
     model, joint = fit_model(simulate(4, 2, rng)), Joint.draw(n, rng, rng)
     samples = [Sample(rng.uniform(0.05, 1, rng.integers(0, 40))) for _ in range(n_scenes)]
-    normals = [rng.standard_normal((n, 2)) for _ in samples]
+    normals = [Joint.scene_normals(n, rng) for _ in samples]
     together = Scenes.of(model, joint.parameters).draw(
         samples, normals, [np.random.default_rng([seed, i]) for i in range(n_scenes)]
     )

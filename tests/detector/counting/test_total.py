@@ -139,7 +139,7 @@ def test_sums_over_unseen_facilities_are_covered_and_medians_do_not_add_up() -> 
             shared = Joint.draw(500, parameters, rng).parameters
             found = [
                 estimate(
-                    fitted.model, inflation, s.sample, 500, rng, joint=Joint(shared, rng.standard_normal((500, 2)))
+                    fitted.model, inflation, s.sample, 500, rng, joint=Joint(shared, Joint.scene_normals(500, rng))
                 )
                 for s in scenes
             ]

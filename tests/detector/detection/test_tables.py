@@ -120,6 +120,7 @@ def test_scene_rows_tell_what_was_seen(scene: Scene, folder: Path) -> None:
     assert row["acquired"] == pd.Timestamp("2023-01-05T10:30:00Z")
     assert np.isnan(row["cloud_cover"])
     assert 15 < row["sun_elevation_deg"] < 25
+    assert np.isnan(row["off_nadir_deg"])
     assert row["geometry"].area == pytest.approx(half.facility.geometry.area / 2, rel=0.01)
 
 

@@ -258,7 +258,7 @@ def _scene_row(scene_id: str, facility_id: str, day: Day) -> dict[str, Any]:
         "gsd_m": GSD_M, "width": round(YARD_M[0] / GSD_M), "height": round(YARD_M[1] / GSD_M),
         "observed_fraction": day.seen, "cloud_cover": 0.3 if day.seen == 0.62 else np.nan,
         "sharpness": 0.2, "contrast": 0.2, "brightness": 0.5,
-        "sun_elevation_deg": 40.0, "geometry": outline(),
+        "sun_elevation_deg": 40.0, "off_nadir_deg": np.nan, "geometry": outline(),
     }  # fmt: skip
 
 

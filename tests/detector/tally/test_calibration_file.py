@@ -12,7 +12,7 @@ from detector.tally.calibration_file import CalibrationFile, load_calibration, s
 from tests.simulated_run import SHA
 from tests.simulation import World, simulate
 
-SAMPLE = Sample(np.array([0.9, 0.8, 0.3]), np.array([0.4, 1.0, 0.4, np.nan, 0.2]))
+SAMPLE = Sample(np.array([0.9, 0.8, 0.3]), np.array([0.4, 1.0, 0.4, np.nan, 12.0, 0.2]))
 
 
 def test_what_is_read_counts_like_what_was_written(calibration_file: CalibrationFile, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def place(
         "sharpness": 0.1,
         "contrast": 0.1,
         "sun_elevation_deg": 40.0,
+        "off_nadir_deg": 5.0,
     }
     return Place(row, detections, objects, conditions or {}, Frame(None, np.ones(2), unit_m))
 

@@ -25,6 +25,13 @@ from training.evaluation.truth import Place
 
 HEADLINE = "railcar"
 MIN_OBJECTS = 30
+UNKNOWN = {
+    "nothing": (),
+    "sun": ("sun_elevation_deg",),
+    "slant": ("off_nadir_deg",),
+    "sun and slant": ("sun_elevation_deg", "off_nadir_deg"),
+}
+"""Columns of the scenes table that the headline's counts are made without, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
         coverage_95_by_stratum, interval_score_over_poisson and _over_bootstrap with their _upper bounds, bias_share,
         false_alarm_rate_001 (p_NB <= 0.01) and _0001, queued_73_vs_20; `acceptance`, a list of what is asked and
         measured; `groups`, by group `figures.group_figures`, where there are at least 30 true objects; `replay`
-        (`replay.replay`) and `visible_share` (`partial.judge_cuts`) of railcars.
+        (`replay.replay`), `visible_share` (`partial.judge_cuts`) and `unknown` (by what is not known of the scenes:
+        coverage_95, count_mae, crps, mean_width_95) of railcars.
 
     Raises:
         UsageError: there are too few railcars to judge anything.
@@ -115,6 +123,7 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
             "groups": groups,
             "replay": replayed,
             "visible_share": judge_cuts(cuts, tally, config),
+            "unknown": {name: _without(material, columns) for name, columns in UNKNOWN.items()},
         }
     )
     return result
@@ -126,6 +135,22 @@ def _tally(material: Material, group: str) -> Tally:
     on_rail = set(members) <= set(material.classes.families["rail_vehicle"])
     counter = material.calibration.counter(group)
     return Tally(group, members, counter, config.draws, config.seed, config.repeat_rho, on_rail)
+
+
+def _without(material: Material, columns: Sequence[str]) -> dict[str, float]:
+    """Figures of the headline's counts where nothing is known of these columns of the scenes table."""
+    scenes = material.scenes.assign(**dict.fromkeys(columns, np.nan))
+    views = find_views(material.detections, scenes, material.classes.families["rail_vehicle"])
+    sightings = find_sightings(views, material.config.same_time_minutes)
+    dates, ours = find_dates(sightings, material.places, _tally(material, HEADLINE))
+    figures = group_figures(dates, {OURS: ours})
+    told = figures["methods"][OURS]
+    return {
+        "coverage_95": told["coverage95"],
+        "count_mae": figures["count_mae"],
+        "crps": told["crps"],
+        "mean_width_95": told["mean_width95"],
+    }
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value

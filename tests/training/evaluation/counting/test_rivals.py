@@ -105,6 +105,6 @@ def test_levels_nest_and_draws_are_whole() -> None:
 
 def test_labelled_scenes_are_cut_at_the_threshold() -> None:
     scores = np.array([0.9, 0.6, 0.3, 0.1])
-    scene = Labelled(Sample(scores, np.full(5, np.nan)), np.array([True, False, True, False]), 4, "yard")
+    scene = Labelled(Sample(scores), np.array([True, False, True, False]), 4, "yard")
     found = Tallied.of([scene, scene], 0.3)
     assert (found.n_found[0], found.n_right[0], found.n_true[0], found.code.tolist()) == (3, 2, 4, [0, 0])
