@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.counting.calibration import Model
 from detector.counting.inverse import BetaQuantiles, beta_quantile, nbinom_quantile
-from detector.counting.samples import CLIP_SD, METADATA, Bools, Floats, Sample
+from detector.counting.samples import METADATA, Bools, Floats, Sample
 
 _MIN_RECALL = 0.05
 _LEAST_LOGIT = -600.0  # so that odds stay finite
@@ -150,7 +150,7 @@ def draw_effects(model: Model, sample: Sample, joint: Joint) -> tuple[Floats, Fl
     such as the sun's elevation without a time of day, is drawn as it was spread over the calibration scenes.
     """
     theta = _parameters(model, joint.parameters)
-    unknown = _unknown(model, sample, joint.scene)
+    unknown = model.scaler.draws(sample, joint.scene[:, 2:])
     mean_logit = theta[:, :-1] @ model.recall_features(sample) + _recall_shift(unknown, theta)
     recall = beta_quantile(_recall_normals(model, joint.scene), mean_logit, theta[:, -1])
     return _effects(model, joint.parameters, joint.scene, unknown), _possible(recall)
@@ -191,7 +191,7 @@ class Scenes:
         normals = np.array(scenes)
         logits = [self.model.truth_logit(sample) for sample in samples]
         features = np.array([self.model.recall_features(*each) for each in zip(samples, logits, strict=True)])
-        unknown = np.array([_unknown(self.model, *each) for each in zip(samples, scenes, strict=True)])
+        unknown = np.array([self.model.scaler.draws(*each) for each in zip(samples, normals[..., 2:], strict=True)])
         mean_logit = features @ self._theta.T + _recall_shift(unknown, self._theta)
         recall = self._recall(_recall_normals(self.model, normals), mean_logit)
         effects = _effects(self.model, self.parameters, normals, unknown)
@@ -201,12 +201,6 @@ class Scenes:
 def _parameters(model: Model, normals: Floats) -> Floats:
     """(n, 3 + K) draws of t0, t1, t2, log k."""
     return np.asarray(model.recall + normals[:, 1:] @ np.linalg.cholesky(model.recall_cov).T, dtype=np.float64)
-
-
-def _unknown(model: Model, sample: Sample, scene: Floats) -> Floats:
-    """(n, K) draws of the standardised metadata that are unknown, 0 for those that are known."""
-    drawn = np.minimum(np.maximum(scene[:, 2:], -CLIP_SD), CLIP_SD)
-    return np.asarray(drawn * model.scaler.unknown(sample), dtype=np.float64)
 
 
 def _recall_shift(unknown: Floats, theta: Floats) -> Floats:

@@ -12,7 +12,7 @@ Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 METADATA = ("gsd_m", "sharpness", "contrast", "sun_elevation_deg", "off_nadir_deg", "density")
-CLIP_SD = 3.0
+_CLIP_SD = 3.0
 _NO_SPREAD = 1e-9
 _FOLDS = 10
 
@@ -117,8 +117,22 @@ class Scaler:
         """(K,) which metadata are missing that the calibration scenes vary in."""
         return np.isnan(sample.metadata) & np.isfinite(self.scale)
 
+    def draws(self, sample: Sample, normals: Floats) -> Floats:
+        """(n, K) standardised metadata within +-3, drawn for those that are unknown, 0 for the others.
+
+        Args:
+            sample: of one scene.
+            normals: (n, K) standard normals.
+        """
+        return _within(normals) * self.unknown(sample)
+
     def __call__(self, sample: Sample) -> Floats:
         """(K,) standardised metadata within +-3; a missing value is 0, the mean."""
         values = (sample.metadata - self.centre) / self.scale
         values[np.isnan(values)] = 0.0
-        return np.minimum(np.maximum(values, -CLIP_SD), CLIP_SD)
+        return _within(values)
+
+
+def _within(values: Floats) -> Floats:
+    """Standardised values within +-3."""
+    return np.minimum(np.maximum(values, -_CLIP_SD), _CLIP_SD)

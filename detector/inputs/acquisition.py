@@ -1,5 +1,6 @@
 """When an image was taken: from what is declared about it, its tags, or its name."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,6 @@ TIME_TAGS = (
 )
 OFF_NADIR_TAGS = {"OFFNADIR", "OFFNADIRANGLE", "OFFNADIRVIEWANGLE", "MEANOFFNADIRVIEWANGLE"}
 """Last parts of names, in capitals, without underscores: of `OFF_NADIR`, of `IMAGE_1.meanOffNadirViewAngle` (IMD)."""
-MOST_OFF_NADIR_DEG = 90.0
 SENSOR_TAGS = ("SATELLITEID", "SENSOR", "SENSOR_ID", "PLATFORM", "NITF_ISORCE", "EXIF_Model")
 
 _DATE_IN_NAME = re.compile(
@@ -168,24 +168,30 @@ def cloud_share(declared: tuple[Declared, ...], tags: Mapping[str, str]) -> floa
     for entry in declared:
         if entry.cloud_cover is not None:
             return entry.cloud_cover
-    try:
-        percent = float(tags.get("CLOUDCOVER", ""))
-    except ValueError:
-        return None
+    percent = _tag_number(tags.get("CLOUDCOVER", ""))
     return percent / 100 if 0 <= percent <= 100 else None
 
 
 def off_nadir_deg(declared: tuple[Declared, ...], tags: Mapping[str, str]) -> float | None:
     """The angle between the view and the vertical, as declared or from the vendor's tag, in degrees from 0 to 90."""
-    for entry in declared:
-        if entry.off_nadir_deg is not None:
-            return entry.off_nadir_deg
-    for key, text in tags.items():
-        if key.rpartition(".")[2].replace("_", "").upper() in OFF_NADIR_TAGS:
-            try:
-                angle = float(text)
-            except ValueError:
-                continue
-            if 0 <= angle < MOST_OFF_NADIR_DEG:
-                return angle
-    return None
+    told = (_tag_number(text) for key, text in tags.items() if _last_part(key) in OFF_NADIR_TAGS)
+    angles = [entry.off_nadir_deg for entry in declared] + [angle for angle in told if is_off_nadir(angle)]
+    return next((angle for angle in angles if angle is not None), None)
+
+
+def is_off_nadir(angle_deg: float) -> bool:
+    """Whether an angle can be that between a view from above and the vertical."""
+    return 0 <= angle_deg < 90
+
+
+def _last_part(key: str) -> str:
+    """Of a tag's name, in capitals, without underscores."""
+    return key.rpartition(".")[2].replace("_", "").upper()
+
+
+def _tag_number(text: str) -> float:
+    """The number that a tag holds; NaN where it holds none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detector.csvfile import csv_rows
 from detector.errors import InputRejected, UsageError
-from detector.inputs.acquisition import MOST_OFF_NADIR_DEG, Declared, parse_time
+from detector.inputs.acquisition import Declared, is_off_nadir, parse_time
 
 COLUMNS = ("path", "acquired", "sensor", "cloud_cover", "gsd_m", "facility_id", "cloud_mask", "off_nadir_deg")
 ISO_CURE = "Write dates as 2023-10-05 or 2023-10-05T10:30:00Z."
@@ -106,7 +106,7 @@ def _declared(file: Path, where: str, row: dict[str, str], cloud_mask: Path | No
     if gsd_m is not None and not gsd_m > 0:
         raise InputRejected(file, f"{where}: gsd_m {gsd_m:g} is not positive", "Give metres per pixel.")
     angle = _number(file, where, row, "off_nadir_deg")
-    if angle is not None and not 0 <= angle < MOST_OFF_NADIR_DEG:
+    if angle is not None and not is_off_nadir(angle):
         raise InputRejected(
             file,
             f"{where}: off_nadir_deg {angle:g} is no view from above",

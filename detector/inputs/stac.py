@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from detector.errors import InputRejected
-from detector.inputs.acquisition import MOST_OFF_NADIR_DEG, Declared, parse_time
+from detector.inputs.acquisition import Declared, is_off_nadir, parse_time
 from detector.inputs.masks import is_cloud_mask
 
 IMAGE_TYPES = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
@@ -142,7 +142,7 @@ def _declared(path: Path, item: dict[str, Any], cloud_mask: Path | None) -> Decl
         acquired=parse_time(str(time)),
         sensor=next((str(name) for name in names if name), None),
         cloud_cover=float(cloud) / 100 if isinstance(cloud, int | float) and 0 <= cloud <= 100 else None,
-        off_nadir_deg=float(angle) if isinstance(angle, int | float) and 0 <= angle < MOST_OFF_NADIR_DEG else None,
+        off_nadir_deg=float(angle) if isinstance(angle, int | float) and is_off_nadir(angle) else None,
         gsd_m=float(gsd_m) if isinstance(gsd_m, int | float) and gsd_m > 0 else None,
         facility_id=str(facility_id) if facility_id is not None else None,
         cloud_mask=cloud_mask,

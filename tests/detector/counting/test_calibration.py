@@ -134,9 +134,12 @@ def test_recall_is_beta_at_known_parameters(model: Model) -> None:
 def test_what_is_unknown_of_a_scene_is_drawn_as_it_was_spread(model: Model) -> None:
     """The recalls of a scene with one unknown value are those of scenes with values drawn for it."""
     third = replace(
-        model, truth=np.r_[model.truth[:2], 0, 0, 0.8, 0, 0, 0], recall_cov=np.eye(model.recall.size) * 1e-18
+        model,
+        truth=np.r_[model.truth[:2], 0, 0, 0.8, 0, 0, 0],
+        tau2=0.01,
+        recall=np.r_[2.0, 0, 0, -0.9, 0, 0, 0, 0, 5.0],
+        recall_cov=np.eye(model.recall.size) * 1e-18,
     )
-    third = replace(third, recall=np.r_[2.0, 0, 0, -0.9, 0, 0, 0, 0, 5.0], tau2=0.01)
     known = np.where(np.isfinite(model.scaler.scale), model.scaler.centre, np.nan)
     n, rng = 4000, np.random.default_rng(3)
     shared = Joint.draw(n, rng, rng)

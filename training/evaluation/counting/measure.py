@@ -14,7 +14,7 @@ from detector.counting.surge import Rules
 from detector.errors import UsageError
 from detector.tally.calibration_file import CalibrationFile
 from detector.tally.estimates import Tally
-from detector.tally.sightings import find_sightings, find_views
+from detector.tally.sightings import Sighting, find_sightings, find_views
 from training.evaluation.counting.acceptance import acceptance
 from training.evaluation.counting.dates import Dates, Forecast, find_dates
 from training.evaluation.counting.figures import OURS, group_figures
@@ -26,12 +26,11 @@ from training.evaluation.truth import Place
 HEADLINE = "railcar"
 MIN_OBJECTS = 30
 UNKNOWN = {
-    "nothing": (),
     "sun": ("sun_elevation_deg",),
     "slant": ("off_nadir_deg",),
     "sun and slant": ("sun_elevation_deg", "off_nadir_deg"),
 }
-"""Columns of the scenes table that the headline's counts are made without, one after the other."""
+"""Columns of the scenes table that the headline's counts are made without."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
         UsageError: there are too few railcars to judge anything.
     """
     effort, config = effort or Effort(), material.config
-    views = find_views(material.detections, material.scenes, material.classes.families["rail_vehicle"])
-    sightings = find_sightings(views, config.same_time_minutes)
+    sightings = _sightings(material, material.scenes)
     tallies = {group: _tally(material, group) for group in material.classes.groups}
     started = process_time()
     found = {group: find_dates(sightings, material.places, tally) for group, tally in tallies.items()}
@@ -123,7 +121,10 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
             "groups": groups,
             "replay": replayed,
             "visible_share": judge_cuts(cuts, tally, config),
-            "unknown": {name: _without(material, columns) for name, columns in UNKNOWN.items()},
+            "unknown": {
+                "nothing": _in_short(groups[HEADLINE]),
+                **{name: _in_short(_without(material, columns)) for name, columns in UNKNOWN.items()},
+            },
         }
     )
     return result
@@ -137,19 +138,27 @@ def _tally(material: Material, group: str) -> Tally:
     return Tally(group, members, counter, config.draws, config.seed, config.repeat_rho, on_rail)
 
 
-def _without(material: Material, columns: Sequence[str]) -> dict[str, float]:
-    """Figures of the headline's counts where nothing is known of these columns of the scenes table."""
-    scenes = material.scenes.assign(**dict.fromkeys(columns, np.nan))
+def _sightings(material: Material, scenes: gpd.GeoDataFrame) -> dict[str, list[Sighting]]:
+    """What the run saw, by facility, if this were its scenes table."""
     views = find_views(material.detections, scenes, material.classes.families["rail_vehicle"])
-    sightings = find_sightings(views, material.config.same_time_minutes)
+    return find_sightings(views, material.config.same_time_minutes)
+
+
+def _without(material: Material, columns: Sequence[str]) -> dict[str, Any]:
+    """Figures of the headline's counts where nothing is known of these columns of the scenes table."""
+    sightings = _sightings(material, material.scenes.assign(**dict.fromkeys(columns, np.nan)))
     dates, ours = find_dates(sightings, material.places, _tally(material, HEADLINE))
-    figures = group_figures(dates, {OURS: ours})
-    told = figures["methods"][OURS]
+    return group_figures(dates, {OURS: ours})
+
+
+def _in_short(figures: Mapping[str, Any]) -> dict[str, float]:
+    """What is told of our counts beside others of the same dates."""
+    ours = figures["methods"][OURS]
     return {
-        "coverage_95": told["coverage95"],
+        "coverage_95": ours["coverage95"],
         "count_mae": figures["count_mae"],
-        "crps": told["crps"],
-        "mean_width_95": told["mean_width95"],
+        "crps": ours["crps"],
+        "mean_width_95": ours["mean_width95"],
     }
 
 
