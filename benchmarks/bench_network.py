@@ -1,11 +1,13 @@
 """The network alone: precisions, tile sizes, batches, requests and architectures, in turns in one process.
 
-python -m benchmarks.bench_network [--rounds 5] [--seconds 1.0] [--skip-accuracy] [--json FILE]
+python -m benchmarks.bench_network [--rounds 5] [--seconds 1.0] [--precision P ...] [--skip-accuracy] [--json FILE]
 
 Every variant computes random pictures for about a second in every round; the medians over the rounds are kept. Beside
 the shipped weights stands their accuracy on the held-out facilities of `make evaluate` at the operating threshold: F1
 of railcars at oriented IoU 0.5, and the mean |found - there| of a scene over the mean number there. Other architectures
-have random weights, which tells their speed and nothing else. 8 bit: `python -m training.quantise`.
+have random weights, which tells their speed and nothing else. 8 bit: `python -m training.quantise`. On a larger
+processor, the environment variable ONEDNN_MAX_CPU_ISA=AVX2 (or AVX2_VNNI) with --precision fp32 int8 shows what smaller
+ones make of them.
 """
 
 import argparse
@@ -41,7 +43,7 @@ SHOWN = {"fp32": "fp32", "auto": "bf16", "int8": "int8"}
 
 
 def measure(
-    rounds: int, seconds: float, *, with_accuracy: bool, weights_name: str | None = None
+    variants: Sequence[Variant], rounds: int, seconds: float, *, with_accuracy: bool, weights_name: str | None = None
 ) -> list[dict[str, Any]]:
     """A row for each variant.
 
@@ -49,7 +51,7 @@ def measure(
         UsageError: NNCF is not installed, or there are no held-out scenes.
     """
     weights, overlap_px = load_weights(weights_name), detect_config().overlap_px
-    running = [Running.start(variant, weights) for variant in VARIANTS]
+    running = [Running.start(variant, weights) for variant in variants]
     number = [_number(one, seconds) for one in running]
     spent: list[list[tuple[float, float]]] = [[] for _ in running]
     for _ in range(rounds):
@@ -57,7 +59,7 @@ def measure(
             wall, cpu = time.perf_counter(), time.process_time()
             tiles = one.run(n_requests)
             taken.append(((time.perf_counter() - wall) / tiles, (time.process_time() - cpu) / tiles))
-    judged = accuracy(VARIANTS, weights, TEST) if with_accuracy else {}
+    judged = accuracy(variants, weights, TEST) if with_accuracy else {}
     rows = []
     for one, taken in zip(running, spent, strict=True):
         variant, tile_s = one.variant, median(wall for wall, _ in taken)
@@ -104,11 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", help="name of shipped weights, or path of their .json")
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant has its turn")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="auto: bf16")
     parser.add_argument("--skip-accuracy", action="store_true", help="speed alone")
     parser.add_argument("--json", type=Path, default=RESULT, help="where the result goes")
     options = parser.parse_args(arguments)
     try:
-        rows = measure(options.rounds, options.seconds, with_accuracy=not options.skip_accuracy,
+        variants = [variant for variant in VARIANTS if variant.precision in options.precision]
+        rows = measure(variants, options.rounds, options.seconds, with_accuracy=not options.skip_accuracy,
                        weights_name=options.weights)  # fmt: skip
     except RailcarsError as error:
         tell(error)

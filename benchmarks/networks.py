@@ -1,8 +1,7 @@
 """Networks to compare: the shipped weights at several precisions and tile sizes, and others as they are drawn."""
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 SCRATCH = Path("data/bench/networks")
 TRAINED = "shipped"
-HINTS: dict[Precision, str] = {"fp32": "f32", "auto": "bf16", "int8": "bf16"}
+HINTS: dict[Precision, str] = {"fp32": "f32", "auto": "bf16", "int8": "f32"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Running:
 def file_of(variant: Variant, weights: Weights) -> Path:
     """The network's file: the shipped one, its 8 bit copy, or one with random weights, made once."""
     if variant.architecture == TRAINED:
-        return in_8_bit(weights) if variant.precision == "int8" else weights.onnx
+        return in_8_bit(weights).int8() if variant.precision == "int8" else weights.onnx
     path = SCRATCH / f"{variant.architecture}.onnx"
     if not path.exists():
         from training.fitting.offline import go_offline  # noqa: PLC0415
@@ -97,13 +96,14 @@ def file_of(variant: Variant, weights: Weights) -> Path:
     return path
 
 
-def in_8_bit(weights: Weights) -> Path:
-    """The shipped weights quantised on the scenes of `make calibrate`, made once for each weights."""
+def in_8_bit(weights: Weights) -> Weights:
+    """These weights with a network in 8 bit, made on the scenes of `make calibrate` where they lack one."""
+    if weights.has_int8:
+        return weights
     folder = SCRATCH / weights.digest[:12]
-    path = folder / f"{weights.spec.name}-int8.xml"
-    if not path.exists():
+    if not (folder / weights.sidecar.name).exists():
         quantise(weights, Path("data/heldout/calibration"), folder)
-    return path
+    return load_weights(folder / weights.sidecar.name)
 
 
 def accuracy(variants: Sequence[Variant], weights: Weights, truth: Path) -> dict[tuple[Precision, int], Accuracy]:
@@ -111,13 +111,7 @@ def accuracy(variants: Sequence[Variant], weights: Weights, truth: Path) -> dict
     found = {}
     for key in dict.fromkeys((one.precision, one.tile_px) for one in variants if one.architecture == TRAINED):
         precision, tile_px = key
-        folder = SCRATCH / f"{weights.digest[:12]}-{tile_px}"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(weights.onnx, folder)
-        if precision == "int8":
-            for file in in_8_bit(weights).parent.glob("*-int8.*"):
-                shutil.copy(file, folder)
-        spec = weights.spec.model_copy(update={"imgsz": tile_px})
-        (folder / weights.sidecar.name).write_text(spec.model_dump_json())
-        found[key] = Accuracy.of(load_weights(folder / weights.sidecar.name), truth, precision)
+        given = in_8_bit(weights) if precision == "int8" else weights
+        sized = replace(given, spec=given.spec.model_copy(update={"imgsz": tile_px}))
+        found[key] = Accuracy.of(sized, truth, precision)
     return found

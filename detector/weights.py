@@ -13,7 +13,8 @@ from detector.errors import WeightsError
 from detector.hashing import sha256_of
 from detector.resources import resource
 
-FileKind = Literal["onnx", "safetensors"]
+FileKind = Literal["onnx", "safetensors", "int8.xml", "int8.bin"]
+_QUANTISE = "Run `python -m training.quantise`, or set another precision."
 _RESTORE = "Restore the file from the release, or export the weights again with `make export`."
 
 
@@ -36,7 +37,8 @@ class ModelSpec(Settings):
     """The sidecar `weights/<name>.json`: how to feed the network, read its outputs and check its files.
 
     Attributes:
-        name: name of the weights; the files are `<name>.onnx` and `<name>.safetensors` beside the sidecar.
+        name: name of the weights; the files are `<name>.<kind>` beside the sidecar: the network (`onnx`), the state
+            to fine-tune from (`safetensors`), the network in 8 bit (`int8.xml`, `int8.bin`).
         architecture: name of the network's definition, for fine-tuning.
         definition: its layers, in Ultralytics' words, where Ultralytics ships no definition of that name.
         classes: class names in the order of the network's class outputs.
@@ -133,10 +135,36 @@ class Weights:
         Raises:
             WeightsError: the file is missing or is not the one described.
         """
-        path = self.folder / f"{self.spec.name}.safetensors"
-        if "safetensors" not in self.spec.sha256:
-            raise WeightsError(f"{self.spec.name} ships no safetensors.", "Choose weights that do.")
-        _check(path, self.spec.sha256["safetensors"])
+        return self._checked("safetensors", "Choose weights that do.")
+
+    @property
+    def has_int8(self) -> bool:
+        """Whether they come with a network in 8 bit."""
+        return "int8.xml" in self.spec.sha256
+
+    def int8(self) -> Path:
+        """The network in 8 bit as OpenVINO reads it, checked; `python -m training.quantise` makes it.
+
+        Raises:
+            WeightsError: a file of it is missing or is not the one described.
+        """
+        self._checked("int8.bin", _QUANTISE)
+        return self._checked("int8.xml", _QUANTISE)
+
+    def networks(self) -> dict[str, bytes]:
+        """The files that backends run, by name, as they travel to another machine.
+
+        Raises:
+            WeightsError: a file is missing or is not the one described.
+        """
+        files = [self.onnx] + ([self.int8(), self.int8().with_suffix(".bin")] if self.has_int8 else [])
+        return {file.name: file.read_bytes() for file in files}
+
+    def _checked(self, kind: FileKind, cure: str) -> Path:
+        if kind not in self.spec.sha256:
+            raise WeightsError(f"{self.spec.name} ships no {kind}.", cure)
+        path = self.folder / f"{self.spec.name}.{kind}"
+        _check(path, self.spec.sha256[kind])
         return path
 
 

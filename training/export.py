@@ -191,12 +191,14 @@ def training_summary(checkpoint: Path) -> dict[str, Any]:
 
 
 def _place(files: Iterable[Path], spec: ModelSpec, out: Path) -> None:
-    """Move the files in; the description last, since it is what makes them valid."""
+    """Move the files in; the description last, since it is what makes them valid. 8 bit of older weights goes."""
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
         with replacing(out / file.name) as scratch:
             scratch.write_bytes(file.read_bytes())
     write_text(out / f"{spec.name}.json", spec.model_dump_json(indent=1) + "\n")
+    for older in out.glob(f"{spec.name}.int8.*"):
+        older.unlink()
 
 
 def main(

@@ -2,7 +2,8 @@
 
 Post-training quantisation by NNCF: tiles of calibration scenes tell the range of every activation. The last
 convolution of each branch of the head stays as it is, since a step of an angle's logit there would turn a box. The
-result, NAME-int8.xml and .bin, lies beside the weights and is used where detect.yaml says `precision: int8`.
+result, NAME.int8.xml and .bin, lies beside the weights, whose description then names it; docs/speed.md says where
+it is used.
 """
 
 import shutil
@@ -18,17 +19,19 @@ from numpy.typing import NDArray
 
 from detector.config import Precision, detect_config
 from detector.errors import RailcarsError, UsageError
+from detector.hashing import sha256_of
 from detector.raster import SceneReader
 from detector.run import Inputs, detect_step
 from detector.scenes import find_scenes
-from detector.store import replacing
-from detector.weights import Weights, load_weights
+from detector.store import replacing, write_text
+from detector.weights import FileKind, Weights, load_weights
 from training.evaluation.measure import evaluate
 
 if TYPE_CHECKING:
     from openvino import Model
 
 TILES = 180
+IN_8_BIT: tuple[FileKind, ...] = ("int8.xml", "int8.bin")
 POINTS = 0.005
 """By how much F1 and the relative count error of railcars may be worse: half a percentage point."""
 
@@ -63,15 +66,18 @@ class Accuracy:
         return self.f1 >= other.f1 - POINTS and self.count_error <= other.count_error + POINTS
 
 
-def quantise(weights: Weights, scenes: Path, out: Path, n_tiles: int = TILES, seed: int = 0) -> None:
-    """Write `<name>-int8.xml` and `.bin`, which say what weights they were made of.
+def quantise(weights: Weights, scenes: Path, out: Path, n_tiles: int = TILES, seed: int = 0) -> Weights:
+    """Write the weights to `out` with a network in 8 bit.
 
     Args:
         weights: what to quantise.
         scenes: a folder of scenes that look like those to come; not those that it is judged on.
-        out: weights folder.
+        out: a folder; it gets the description, the ONNX network and the one in 8 bit.
         n_tiles: tiles to look at, spread over the scenes.
         seed: of their places.
+
+    Returns:
+        What was written, without safetensors.
 
     Raises:
         UsageError: NNCF is not installed, or there are no scenes.
@@ -91,9 +97,15 @@ def quantise(weights: Weights, scenes: Path, out: Path, n_tiles: int = TILES, se
         subset_size=len(tiles),
         ignored_scope=nncf.IgnoredScope(names=last_convolutions(network)),
     )
-    coded.set_rt_info(weights.digest, ["railcars", "onnx_sha256"])
     out.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(coded, str(out / f"{weights.spec.name}-int8.xml"), compress_to_fp16=False)
+    openvino.save_model(coded, str(out / f"{weights.spec.name}.int8.xml"), compress_to_fp16=False)
+    shutil.copy(weights.onnx, out)
+    files = {kind: out / f"{weights.spec.name}.{kind}" for kind in IN_8_BIT}
+    described = weights.spec.model_copy(
+        update={"sha256": {"onnx": weights.digest, **{kind: sha256_of(file) for kind, file in files.items()}}}
+    )
+    write_text(out / weights.sidecar.name, described.model_dump_json(indent=1) + "\n")
+    return load_weights(out / weights.sidecar.name)
 
 
 def sample_tiles(folder: Path, edge_px: int, gsd_m: float, number: int, seed: int) -> Iterator[NDArray[np.uint8]]:
@@ -131,7 +143,6 @@ def main(
     truth: Annotated[Path, typer.Option(help="Other scenes, with their truth, to judge by.")] = Path(
         "data/heldout/test"
     ),
-    out: Annotated[Path | None, typer.Option(help="Where it goes; by default beside the weights.")] = None,
     tiles: Annotated[int, typer.Option(help="Tiles to look at.")] = TILES,
 ) -> None:
     """Quantise weights to 8 bit; exit code 1, and nothing written, where they find less than before.
@@ -140,24 +151,22 @@ def main(
     """
     try:
         given = load_weights(weights)
-        before = Accuracy.of(given, truth, "auto")
+        before = Accuracy.of(given, truth, "fp32")
         with TemporaryDirectory() as scratch:
-            quantise(given, scenes, Path(scratch), tiles)
-            for file in (given.onnx, given.sidecar):
-                shutil.copy(file, scratch)
-            after = Accuracy.of(load_weights(Path(scratch) / given.sidecar.name), truth, "int8")
+            coded = quantise(given, scenes, Path(scratch), tiles)
+            after = Accuracy.of(coded, truth, "int8")
             typer.echo(f"F1 {before.f1:.4f}, in 8 bit {after.f1:.4f}")
             typer.echo(f"count error {before.count_error:.4f}, in 8 bit {after.count_error:.4f}")
             if not after.is_as_good_as(before):
                 typer.echo("not as good: nothing written", err=True)
                 raise typer.Exit(1)
-            target = out or given.folder
-            target.mkdir(parents=True, exist_ok=True)
-            for kind in ("bin", "xml"):
-                file = Path(scratch) / f"{given.spec.name}-int8.{kind}"
-                with replacing(target / file.name) as place:
-                    place.write_bytes(file.read_bytes())
-                typer.echo(str(target / file.name))
+            for kind in IN_8_BIT:
+                name = f"{given.spec.name}.{kind}"
+                with replacing(given.folder / name) as place:
+                    place.write_bytes((coded.folder / name).read_bytes())
+                typer.echo(str(given.folder / name))
+            described = given.spec.model_copy(update={"sha256": {**given.spec.sha256, **coded.spec.sha256}})
+            write_text(given.sidecar, described.model_dump_json(indent=1) + "\n")
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -1,9 +1,8 @@
-"""The network on CPUs, by OpenVINO: several asynchronous requests, bf16 where the processor has it."""
+"""The network on CPUs, by OpenVINO: several asynchronous requests, in bf16 or 8 bit where that is faster."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -32,12 +31,13 @@ class OpenVinoBackend:
     Args:
         weights: checked weights.
         batch: tiles per request.
-        precision: "auto" for bf16 where the processor computes it natively, "fp32" to forbid it; "int8" for the network
-            that `python -m training.quantise` has made of these weights, beside them.
+        precision: "auto" for bf16 where the processor computes it natively, else 8 bit where the weights come with it;
+            "fp32" forbids both; "int8" asks for 8 bit on any processor.
         threads: processors to use; by default all of them.
 
     Raises:
-        WeightsError: OpenVINO cannot read the network, or it does not take tiles of `spec.imgsz`.
+        WeightsError: OpenVINO cannot read the network, it does not take tiles of `spec.imgsz`, or 8 bit is asked for
+            and the weights do not come with it.
     """
 
     def __init__(
@@ -56,14 +56,20 @@ class OpenVinoBackend:
         self.batch = batch
         core = openvino.Core()
         native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = "bf16" if precision != "fp32" and native_bf16 else "f32"
-        self.name = f"openvino cpu {self.precision}" + (" int8" if precision == "int8" else "")
+        if precision == "auto" and native_bf16:
+            self.precision = "bf16"
+        elif precision == "int8" or (precision == "auto" and weights.has_int8):
+            self.precision = "int8"
+        else:
+            self.precision = "f32"
+        self.name = f"openvino cpu {self.precision}"
         size = self.spec.imgsz
-        hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": self.precision}
+        hint = "bf16" if self.precision == "bf16" else "f32"  # of what is not in 8 bit
+        hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint}
         if threads is not None:
             hints["INFERENCE_NUM_THREADS"] = str(threads)
         try:
-            network = core.read_model(int8_network(weights) if precision == "int8" else weights.onnx)
+            network = core.read_model(weights.int8() if self.precision == "int8" else weights.onnx)
             shape = openvino.PartialShape([batch, size, size, 3])
             if not network.input(0).partial_shape.compatible(shape):
                 raise RuntimeError(f"it takes {network.input(0).partial_shape}")
@@ -135,21 +141,6 @@ class _Slot:
     @classmethod
     def of(cls, request: "InferRequest") -> Self:
         return cls(request, request.get_tensor("images").data, tuple(request.get_tensor(n).data for n in OUTPUTS))
-
-
-def int8_network(weights: Weights) -> Path:
-    """The 8 bit network made of these weights.
-
-    Raises:
-        WeightsError: there is none, or it was made of others.
-    """
-    path = weights.folder / f"{weights.spec.name}-int8.xml"
-    if not path.exists() or weights.digest not in path.read_text():
-        raise WeightsError(
-            f"{path}: is missing, or was made of other weights.",
-            "Run `python -m training.quantise`, or set another precision.",
-        )
-    return path
 
 
 def _has_output(network: "Model", name: str) -> bool:

@@ -39,9 +39,8 @@ class Drive:
     def __init__(self, books: Books, scale: ScaleConfig, network: OpenNetwork) -> None:
         self._books = books
         self._scale = scale
-        planner = books.planner
-        spec, onnx = planner.weights.spec, planner.weights.onnx.read_bytes()
-        self._recipe = Recipe(spec, onnx, planner.config, planner.table, scale, network)
+        planner, weights = books.planner, books.planner.weights
+        self._recipe = Recipe(weights.spec, weights.networks(), planner.config, planner.table, scale, network)
 
     def run(self, todo: Sequence[Plan]) -> None:
         """Finish every scene of `todo` that can be read; the books reject the others."""

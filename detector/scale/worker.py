@@ -31,7 +31,7 @@ class Recipe:
 
     Attributes:
         spec: what the network is.
-        onnx: the network's file.
+        networks: the network's files, by name.
         config: detection settings.
         table: the classes.
         scale: settings of the cluster.
@@ -39,7 +39,7 @@ class Recipe:
     """
 
     spec: ModelSpec
-    onnx: bytes
+    networks: dict[str, bytes]
     config: DetectConfig
     table: ClassTable
     scale: ScaleConfig
@@ -77,7 +77,8 @@ class Worker:
         recipe, gsd_m = self._recipe, self._recipe.spec.gsd_m
         with TemporaryDirectory(prefix="railcars-") as folder:
             weights = Weights(recipe.spec, Path(folder))
-            weights.onnx.write_bytes(recipe.onnx)
+            for name, content in recipe.networks.items():
+                Path(folder, name).write_bytes(content)
             backend = recipe.open_network(weights, recipe.config, recipe.scale)
         self._planner = Planner(weights, recipe.config, recipe.table)
         self._readers = Readers(gsd_m, threads=max(2, recipe.scale.worker_cpus)).__enter__()

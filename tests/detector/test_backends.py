@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 from numpy.typing import NDArray
 
@@ -144,6 +145,13 @@ def test_a_tile_of_another_size_is_an_error(weights: Weights) -> None:
 def test_bf16_only_where_asked_and_native(weights: Weights) -> None:
     assert OpenVinoBackend(weights, precision="fp32").precision == "f32"
     assert OpenVinoBackend(weights).precision in {"bf16", "f32"}
+
+
+def test_8_bit_where_bf16_is_not_native(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32"])
+    assert OpenVinoBackend(load_weights()).name == "openvino cpu int8"
+    assert OpenVinoBackend(load_weights(), precision="fp32").name == "openvino cpu f32"
+    assert OpenVinoBackend(weights).name == "openvino cpu f32", "weights that do not come with 8 bit"
 
 
 def test_a_network_for_other_tiles_is_an_error(tmp_path: Path) -> None:

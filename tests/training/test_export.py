@@ -178,7 +178,11 @@ def test_both_files_store_half_precision(weights: tuple[ModelSpec, Path], networ
 
 
 def test_equal_checkpoints_give_equal_files(weights: tuple[ModelSpec, Path], checkpoint: Path, tmp_path: Path) -> None:
+    older = [tmp_path / f"tiny.int8.{kind}" for kind in ("xml", "bin")]
+    for file in older:
+        file.touch()
     assert export(checkpoint, tmp_path, "tiny").sha256 == weights[0].sha256
+    assert not any(file.exists() for file in older), "8 bit of other weights"
 
 
 def test_the_safetensors_rebuild_the_network(weights: tuple[ModelSpec, Path], images: NDArray[np.uint8]) -> None:

@@ -1,11 +1,15 @@
 """8 bit networks: what stays in floating point, when they are kept, and what is said where there is none."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import openvino
 import pytest
 
-from detector.backends.openvino import OpenVinoBackend, int8_network
+from detector.backends.openvino import OpenVinoBackend
 from detector.errors import WeightsError
 from detector.weights import load_weights
+from tests.detector.fakes import fake_weights
 from training.quantise import POINTS, Accuracy, last_convolutions
 
 
@@ -23,8 +27,27 @@ def test_half_a_point_is_what_may_be_lost() -> None:
     assert not Accuracy(0.90, 0.16 + 1.1 * POINTS).is_as_good_as(before)
 
 
-def test_weights_without_an_8_bit_network_say_how_to_make_one() -> None:
-    with pytest.raises(WeightsError, match=r"training\.quantise"):
-        int8_network(load_weights())
+def test_weights_without_an_8_bit_network_say_how_to_make_one(tmp_path: Path) -> None:
+    without = fake_weights(tmp_path)
+    assert not without.has_int8
+    with pytest.raises(WeightsError, match=r"ships no int8") as caught:
+        without.int8()
+    assert "training.quantise" in caught.value.cure
     with pytest.raises(WeightsError, match="int8"):
-        OpenVinoBackend(load_weights(), precision="int8")
+        OpenVinoBackend(without, precision="int8")
+
+
+def test_what_is_shipped_in_8_bit_is_the_network_described() -> None:
+    shipped = load_weights()
+    assert shipped.int8().name == "railcars-n.int8.xml"
+    assert set(shipped.networks()) == {"railcars-n.onnx", "railcars-n.int8.xml", "railcars-n.int8.bin"}
+
+
+def test_a_changed_8_bit_network_is_refused(tmp_path: Path) -> None:
+    shipped = load_weights()
+    for name, content in shipped.networks().items():
+        (tmp_path / name).write_bytes(content)
+    with (tmp_path / "railcars-n.int8.bin").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(WeightsError, match=r"int8\.bin: SHA-256"):
+        replace(shipped, folder=tmp_path).int8()
