@@ -57,13 +57,13 @@ def measure() -> dict[str, Any]:
     calibration = load_calibration(WEIGHTS.with_name(f"{WEIGHTS.stem}.calibration.json"), weights.digest)
     if calibration is None:
         raise UsageError(f"{WEIGHTS}: has no calibration of its own.", "Run `make calibrate`.")
-    domain, rail = calibration.counter("railcar").domain, class_table().families["rail_vehicle"]
-    table = {}
+    domain, table = calibration.counter("railcar").domain, {}
     for name in DEGRADED:
         paths = degraded(name)
         run = paths[0].parent.with_name(f"run-{weights.spec.digest()[:12]}")
         detect_step(Inputs(tuple(paths), heldout.TEST / "facilities.geojson"), run, weights, detect_config())
-        reasons = [view.outside(domain) for views in find_views(*read_tables(run), rail).values() for view in views]
+        seen = find_views(*read_tables(run), class_table()).values()
+        reasons = [view.outside(domain) for views in seen for view in views]
         named = Counter(reason for found in reasons for reason in found)
         fired = sum(bool(found) for found in reasons)
         table[name] = {"scenes": len(reasons), "flagged": fired, "reasons": dict(named.most_common())}

@@ -107,8 +107,9 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
         raws = [raw for _, raw in backend.stream(enumerate(pictures))]
         seconds["network"] += time.process_time() - started
         for (tile, view), raw in zip(seen, raws, strict=True):
-            said = planner.judged(owned(tile, raw, view, planner).scores)
-            found.append(int(((said.score >= threshold[said.best]) & rail_vehicle[said.best]).sum()))
+            scores = owned(tile, raw, view, planner).scores
+            best = planner.named(scores)
+            found.append(int(((scores.sum(axis=1) >= threshold[best]) & rail_vehicle[best]).sum()))
         for name, look in passes.items():
             started = time.process_time()
             cheap[name] += look(pictures)

@@ -27,6 +27,7 @@ from benchmarks.canvas import write_canvases, yards_of
 from benchmarks.fresh import fresh, machine
 from benchmarks.heldout import TEST
 from benchmarks.peers import SCRATCH, TOOLS, Boxes, Measured, run_tool
+from detector.classscores import ClassScores
 from detector.config import class_table
 from detector.console import tell
 from detector.errors import RailcarsError
@@ -128,11 +129,10 @@ def summary(measured: Measured, answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def _label(boxes: Boxes, truth: Truth) -> Labels:
-    size = boxes.score.size
-    found = Found(
-        boxes.xywhr, np.array(boxes.class_name), boxes.score, np.full(size, np.nan), np.ones(size, dtype=bool)
-    )
-    return label(found, truth, match(found, truth, MIN_IOU, class_table()), class_table().groups[GROUP])
+    size, table, names = boxes.score.size, class_table(), np.array(boxes.class_name, dtype=str)
+    scores = ClassScores.named(names, boxes.score, table.names)
+    found = Found(boxes.xywhr, names, scores, np.full(size, np.nan), np.ones(size, dtype=bool))
+    return label(found, truth, match(found, truth, MIN_IOU, table), table.groups[GROUP])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ import pandas as pd
 import shapely
 
 from benchmarks.fresh import machine, peak_mb
+from detector.classscores import ClassScores
 from detector.config import class_table
 from detector.detection.rows import CRS
 from detector.geometry import corners_from_xywhr
@@ -81,15 +82,16 @@ def _draw(
     )
     boxes = np.column_stack([metres, rng.uniform(0, np.pi, count)])
     corners = corners_from_xywhr(boxes) / DEGREE_M + places[facility, None, :]
-    score = rng.beta(3, 1, count)
+    score, named = rng.beta(3, 1, count), np.array(names)[rng.choice(len(names), count, p=shares)]
     scene = np.char.add(np.char.add("f", np.char.zfill(facility.astype(str), 4)), np.char.add("_", day.astype(str)))
     table = gpd.GeoDataFrame(
         {
             "scene_id": np.char.add(scene, f"-{month}"),
             "facility_id": np.char.add("f", np.char.zfill(facility.astype(str), 4)),
             "acquired": pd.to_datetime(month + "-" + pd.Series(day).astype(str), format="%Y-%m-%d", utc=True),
-            "class": np.array(names)[rng.choice(len(names), count, p=shares)],
+            "class": named,
             "score": score,
+            **ClassScores.named(named, score, names).columns(),
             "p_true": score**1.5,
             "length_m": metres[:, 2],
             "width_m": metres[:, 3],

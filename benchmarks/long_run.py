@@ -12,7 +12,8 @@ import shapely
 from numpy.typing import NDArray
 
 from benchmarks import heldout
-from detector.config import detect_config
+from detector.classscores import column_of
+from detector.config import class_table, detect_config
 from detector.detection.tables import write_facilities, write_parquet
 from detector.facilities import Facility, load_facilities
 from detector.run import Inputs, detect_step
@@ -115,9 +116,11 @@ def _copied(
     copied = table.iloc[rows].reset_index(drop=True)
     score = np.clip(copied["score"].to_numpy() + rng.normal(0, 0.05, len(rows)), 0.05, 0.99)
     threshold = table.loc[table["detected"], "score"].min()
+    names = [column_of(name) for name in class_table().names]
+    shared_out = copied[names].mul(score / copied["score"], axis=0)
     changed = copied.assign(
         scene_id=list(scene_id), facility_id=list(facility_id), acquired=pd.to_datetime(list(acquired), utc=True),
-        score=score, detected=score >= threshold,
+        score=score, detected=score >= threshold, **shared_out,
     )  # fmt: skip
     return changed.astype(table.dtypes.drop("geometry").to_dict())
 

@@ -43,16 +43,9 @@ class ClassTable(Settings):
             raise ValueError(f"labels name unknown classes: {sorted(unknown)}")
         return self
 
-    def kin(self, group: str) -> tuple[str, ...]:
-        """Classes of other groups in the families of the group's own: what a detector may take them for."""
-        own = self.groups[group]
-        members = (name for family in self.families.values() if set(family) & set(own) for name in family)
-        return tuple(name for name in members if name not in own)
-
-    def judged_by(self, family: str) -> tuple[str, ...]:
-        """Classes of the first group that lies in a family: what stands for it where one figure is asked for."""
-        members = set(self.families[family])
-        return next((own for own in self.groups.values() if set(own) <= members), self.families[family])
+    def group_of(self, name: str) -> str | None:
+        """The first group that holds class `name`, if any does."""
+        return next((group for group, members in self.groups.items() if name in members), None)
 
     def family_of(self, name: str) -> str:
         """The merge family that holds class `name`."""

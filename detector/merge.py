@@ -4,6 +4,8 @@ Two steps, one rule: `merge_tile` settles the boxes that one tile owns, and wher
 settles what the tiles of a scene still say twice. Both judge by exact oriented overlap.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -68,9 +70,26 @@ def merge(
     return _kept(*_checked(xywhr, score, group, cut), threshold_ios)
 
 
+@dataclass(frozen=True)
+class Settled:
+    """The objects of a tile.
+
+    Attributes:
+        rows: K, the boxes that stand for them, ascending.
+        xywhr: K x 5, where they are, see `averaged`.
+        told: K x V, the mean of what the same boxes tell of them, by score.
+        cut: K, whether the window's end cuts the box, see `Tile.cuts`.
+    """
+
+    rows: Ints
+    xywhr: Floats
+    told: Floats
+    cut: Bools
+
+
 def merge_tile(
-    tile: Tile, xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, *, threshold_ios: float = 0.5
-) -> tuple[Ints, Floats, Bools]:
+    tile: Tile, xywhr: ArrayLike, score: ArrayLike, group: ArrayLike, told: ArrayLike, *, threshold_ios: float = 0.5
+) -> Settled:
     """One tile's objects: those whose centre is no more than `SLACK_PX` outside its core.
 
     Args:
@@ -78,18 +97,17 @@ def merge_tile(
         xywhr: boxes, N x 5, in model pixels of the scene (not of the window).
         score: N, higher is better.
         group: N integers; boxes of different groups never meet.
+        told: N x V, numbers that each box tells of its object.
         threshold_ios: as in `merge`.
-
-    Returns:
-        Rows of the boxes kept, K, ascending; where these objects are, K x 5, see `averaged`; and for each whether the
-        window's end cuts the box, K, see `Tile.cuts`.
     """
     boxes, scores, groups, _ = _checked(xywhr, score, group, None)
     mine = np.flatnonzero(tile.owns(boxes[:, :2], SLACK_PX))
     boxes, scores, groups = boxes[mine], scores[mine], groups[mine]
     cut = tile.cuts(boxes)
     kept = _kept(boxes, scores, groups, cut, threshold_ios)
-    return mine[kept], _averaged(boxes, scores, groups, cut, kept), cut[kept]
+    a, b = _alike(boxes, groups, cut, kept)
+    values = np.asarray(told, dtype=np.float64)[mine]
+    return Settled(mine[kept], _moved(boxes, scores, kept, a, b), _mean(values, scores, kept, a, b), cut[kept])
 
 
 def averaged(
@@ -111,7 +129,8 @@ def averaged(
         kept: K rows of these.
         cut: N, as in `merge`.
     """
-    return _averaged(*_checked(xywhr, score, group, cut), kept)
+    boxes, scores, groups, cuts = _checked(xywhr, score, group, cut)
+    return _moved(boxes, scores, kept, *_alike(boxes, groups, cuts, kept))
 
 
 def _checked(
@@ -141,22 +160,40 @@ def _kept(boxes: Floats, scores: Floats, groups: Ints, cuts: Bools, threshold: f
     return np.sort(order[_greedy(boxes[order], groups[order], threshold)])
 
 
-def _averaged(boxes: Floats, scores: Floats, groups: Ints, cuts: Bools, kept: Ints) -> Floats:
-    mean = boxes[kept]
-    if len(mean) == 0:
-        return mean
-    a, b = candidate_pairs(mean, boxes).T
-    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]]) & holds(boxes[b], mean[a, :2])
+def _alike(boxes: Floats, groups: Ints, cuts: Bools, kept: Ints) -> tuple[Ints, Ints]:
+    """Pairs of a kept box, by its place in `kept`, and a box that says something of the same object; see `averaged`."""
+    mine = boxes[kept]
+    if len(mine) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    a, b = candidate_pairs(mine, boxes).T
+    told = (groups[b] == groups[kept[a]]) & (cuts[b] <= cuts[kept[a]]) & holds(boxes[b], mine[a, :2])
     a, b = a[told], b[told]
-    alike = iou_pairs(mean[a], boxes[b]) >= ALIKE_IOU
-    a, b = a[alike], b[alike]
-    quarters = np.rint((boxes[b, 4] - mean[a, 4]) / (np.pi / 2))
+    alike = iou_pairs(mine[a], boxes[b]) >= ALIKE_IOU
+    return a[alike], b[alike]
+
+
+def _moved(boxes: Floats, scores: Floats, kept: Ints, a: Ints, b: Ints) -> Floats:
+    """Kept boxes moved to the mean of those that are like them, K x 5."""
+    mine = boxes[kept]
+    quarters = np.rint((boxes[b, 4] - mine[a, 4]) / (np.pi / 2))
     sides = np.where(quarters[:, None] % 2 == 0, boxes[b, 2:4], boxes[b, 3:1:-1])
-    turn = boxes[b, 4] - mean[a, 4] - quarters * (np.pi / 2)
-    off = np.column_stack([boxes[b, :2] - mean[a, :2], sides - mean[a, 2:4], turn])
-    weight = np.bincount(a, scores[b], len(kept))
-    moved = np.column_stack([np.bincount(a, scores[b] * column, len(kept)) for column in off.T])
-    return canonical(mean + np.divide(moved, weight[:, None], out=np.zeros_like(mean), where=weight[:, None] > 0))
+    turn = boxes[b, 4] - mine[a, 4] - quarters * (np.pi / 2)
+    off = np.column_stack([boxes[b, :2] - mine[a, :2], sides - mine[a, 2:4], turn])
+    return canonical(mine + _weighed(off, scores[b], a, len(kept)))
+
+
+def _mean(values: Floats, scores: Floats, kept: Ints, a: Ints, b: Ints) -> Floats:
+    """The mean of values (N, V) over the boxes that are like each kept one, K x V."""
+    return values[kept] + _weighed(values[b] - values[kept[a]], scores[b], a, len(kept))
+
+
+def _weighed(values: Floats, weights: Floats, places: Ints, n: int) -> Floats:
+    """Weighted means of rows (P, V) by their place among n; 0 where all weights are 0 (n, V)."""
+    total = np.bincount(places, weights, n)[:, None]
+    sums = np.zeros((n, values.shape[1]))
+    for column, out in zip(values.T, sums.T, strict=True):
+        out[:] = np.bincount(places, weights * column, n)
+    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
 
 
 def _greedy(boxes: Floats, groups: Ints, threshold: float) -> Bools:

@@ -33,7 +33,7 @@ class TileResult:
 
     Attributes:
         xywhr: N x 5, the boxes that the tile owns, in model pixels of the scene.
-        scores: N x C float32, class probabilities.
+        scores: N x C float32, each box's score shared out over the classes of its family.
         cut: N, whether the window's end may have cut the object.
         valid: share of the tile's pixels that hold data.
         look: sums over those pixels, see `detector.pixels.look`.

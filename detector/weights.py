@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class ModelSpec(Settings):
         reg_max: bins of the distance distribution on each side of a box.
         score_floor: detections below this score are never kept.
         operating_threshold: by merge family, detections at or above this score are marked `detected`.
+        naming: by class, the factor of its score where a box is named within a group; 1 where none is given.
         sha256: SHA-256 of each file, by kind.
         training: what they were trained on and measured at, free form.
     """
@@ -62,6 +63,7 @@ class ModelSpec(Settings):
     reg_max: int = Field(ge=1)
     score_floor: float = Field(gt=0, lt=1)
     operating_threshold: dict[str, float]
+    naming: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     sha256: dict[FileKind, str]
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -74,6 +76,8 @@ class ModelSpec(Settings):
                 raise ValueError(
                     f"operating_threshold of {family} is {threshold}, not between score_floor {self.score_floor} and 1"
                 )
+        if unknown := set(self.naming) - set(self.classes):
+            raise ValueError(f"naming has classes that the weights do not know: {sorted(unknown)}")
         return self
 
     @property
@@ -101,6 +105,18 @@ class ModelSpec(Settings):
         related = family == family[best][:, None]
         missed = np.prod(1 - scores.astype(np.float64), axis=1, where=related)
         return Judged(best, family[best], np.asarray(1 - missed, dtype=np.float64))
+
+    def named(self, scores: NDArray[np.floating], table: ClassTable) -> NDArray[np.int64]:
+        """(N,) index of the class that boxes with scores (N, C) are called.
+
+        The likeliest class says of which group a box is. Within the group `naming` decides too: a class that is hard to
+        tell from a commoner one would hardly ever be the likeliest. No total of that group depends on it.
+        """
+        factor = np.array([self.naming.get(name, 1.0) for name in self.classes])
+        groups = list(table.groups)
+        group = np.array([-1 if (of := table.group_of(name)) is None else groups.index(of) for name in self.classes])
+        inside = group[None, :] == group[scores.argmax(axis=1)][:, None]
+        return np.asarray(np.where(inside, scores * factor, -1.0).argmax(axis=1), dtype=np.int64)
 
     def thresholds(self, table: ClassTable) -> tuple[float, ...]:
         """Operating threshold of each class output, that of its family."""

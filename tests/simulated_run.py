@@ -13,6 +13,7 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detector.classscores import ClassScores
 from detector.config import class_table
 from detector.counting.samples import METADATA, Floats
 from detector.tally.sightings import find_views
@@ -82,8 +83,10 @@ def yard_run(
         spots = np.vstack([places[seen.found], _anywhere(seen.false_scores.size, rng)])
         score = np.r_[seen.true_scores, seen.false_scores]
         acquired = datetime.combine(day, time(9, 30), tzinfo=UTC)
-        table = _objects(spots, class_name).assign(
-            scene_id=scene_id, facility_id=facility_id, acquired=acquired, score=score, detected=score >= 0.5
+        table = with_class_scores(
+            _objects(spots, class_name).assign(
+                scene_id=scene_id, facility_id=facility_id, acquired=acquired, score=score, detected=score >= 0.5
+            )
         )
         detections.append(inside(table, visible))
         truth[scene_id] = _objects(places, class_name).assign(visible=1.0)
@@ -95,6 +98,12 @@ def yard_run(
         gpd.GeoDataFrame(scenes, crs="EPSG:4326"),
         truth,
     )
+
+
+def with_class_scores(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Detections of a detector that is sure of the names."""
+    names, score = table["class"].to_numpy(dtype=str), table["score"].to_numpy(dtype=float)
+    return table.assign(**ClassScores.named(names, score, class_table().names).columns())
 
 
 def inside(table: gpd.GeoDataFrame, region: BaseGeometry) -> gpd.GeoDataFrame:
@@ -114,7 +123,7 @@ def join(runs: Sequence[Tables]) -> Tables:
 
 def looks_of(tables: Tables) -> tuple[Floats, list[str]]:
     """What the domain check looks at, a row per scene, and the facility of each."""
-    views = find_views(tables.detections, tables.scenes, class_table().families["rail_vehicle"])
+    views = find_views(tables.detections, tables.scenes, class_table())
     seen = [(view.looks[0], facility_id) for facility_id, some in views.items() for view in some]
     return np.array([look for look, _ in seen]), [facility_id for _, facility_id in seen]
 

@@ -1,6 +1,6 @@
 """Facility-dates with known truth, as scored detections: the test bed of counting, without imagery."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,10 @@ class World:
         facility_sd, scene_sd, string_sd: standard deviations of its effects.
         false_per_scene: mean number of false alarms above the score floor.
         score_gap: distance of the mean score logits of true and false detections.
-        confused: share of the true objects that the detector takes for another class; where it is above 0, as many
-            objects of that class stand there as a sixth of the true ones, and are taken for theirs as often.
+        confused: k where it is above 0: a sixth as many objects of another class stand there, and of each object the
+            detector says how sure it is of its class, right on average: Beta(6 k + 1, k) of the true ones, Beta(6 k,
+            k + 1) of the others. The larger, the less it knows.
+        by_name: it names each object, and does not say how sure it is of the name.
     """
 
     recall_logit: float = 2.0
@@ -33,6 +35,7 @@ class World:
     false_per_scene: float = 6.0
     score_gap: float = 3.6
     confused: float = 0.0
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,14 @@ def _scene(site: Site, rng: np.random.Generator, world: World) -> Labelled:
     seen = see(n_true, site, rng, world)
     scores = np.r_[seen.true_scores, seen.false_scores]
     is_true = np.arange(scores.size) < seen.true_scores.size
-    is_kin = np.zeros(scores.size, dtype=bool)
     if world.confused > 0:
         others = see(n_true // 6, site, rng, world).true_scores
         scores, is_true = np.r_[scores, others], np.r_[is_true, np.zeros(others.size, dtype=bool)]
-        is_kin = np.r_[is_kin, np.ones(others.size, dtype=bool)] ^ (rng.random(scores.size) < world.confused)
-    metadata = np.r_[scene_values(seen.quality, rng), density(scores[~is_kin], site.area_ha)]
-    return Labelled(Sample(scores, metadata, is_kin), is_true, n_true, site.facility)
-
-
-def without_kin(scene: Labelled) -> Labelled:
-    """The scene as one sees it who counts only what bears the group's own name."""
-    own = ~scene.sample.is_kin
-    return replace(scene, sample=Sample(scene.sample.scores[own], scene.sample.metadata), is_true=scene.is_true[own])
+        k = world.confused
+        share = np.r_[rng.beta(6 * k + 1, k, scores.size - others.size), rng.beta(6 * k, k + 1, others.size)]
+        if world.by_name:
+            scores, is_true = scores[share > 0.5], is_true[share > 0.5]
+        else:
+            scores = scores * share
+    metadata = np.r_[scene_values(seen.quality, rng), density(scores, site.area_ha)]
+    return Labelled(Sample(scores, metadata), is_true, n_true, site.facility)

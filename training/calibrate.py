@@ -6,7 +6,7 @@ python -m training.calibrate --runs RUN... --truth DIR... --weights weights/NAME
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from detector.tally.calibration_file import CalibrationFile, GroupFile, save_cal
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
 from detector.weights import ModelSpec, load_weights
 from training.evaluation.detection import Scored, f1_curve
-from training.evaluation.matching import label, match
+from training.evaluation.matching import label, match, of_group
 from training.evaluation.truth import Place, read_places
 
 MATCH_IOU = 0.3
@@ -75,12 +75,11 @@ def calibration_of(
     """
     groups: dict[str, GroupFile] = {}
     for group, classes in table.groups.items():
-        kin = table.kin(group)
-        scenes = labelled_scenes(places, classes, table, kin)
+        scenes = labelled_scenes(places, classes, table)
         n_objects = sum(scene.n_true for scene in scenes)
         if n_objects >= MIN_OBJECTS:
             rng = np.random.default_rng(seed)
-            groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes), kin)
+            groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes))
     return CalibrationFile(
         weights=spec.name,
         weights_sha256=spec.sha256["onnx"],
@@ -102,21 +101,21 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
     judged = {(str(place.scene["scene_id"]), str(place.scene["facility_id"])) for place in places}
     looks: dict[tuple[str, str], Floats] = {}
     for run in runs:
-        for facility, views in find_views(*read_tables(run), table.families["rail_vehicle"]).items():
+        for facility, views in find_views(*read_tables(run), table).items():
             looks |= {(view.scene_id, facility): view.looks[0] for view in views}
     keys = sorted(judged & looks.keys())
     return fit_domain(np.array([looks[key] for key in keys]), [facility for _, facility in keys])
 
 
 def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str, float]:
-    """By family, in hundredths, where F1 of its first group at IoU 0.5 is highest; none without detected objects.
+    """By family, in hundredths, where its F1 at IoU 0.5, whatever the names, is highest; none without detected objects.
 
     That is the middle of all thresholds whose F1 is within a standard error, about sqrt(F1 (1 - F1) / n) of n true
     objects, of the greatest: where that lies by chance among them says nothing.
     """
     scored, found = Scored.of(places, table), {}
-    for family in table.families:
-        judged = scored.judge(table.judged_by(family), THRESHOLD_IOU)
+    for family, classes in table.families.items():
+        judged = scored.judge(classes, THRESHOLD_IOU)
         if judged.is_true.any():
             n_true = int(judged.n_true.sum())
             thresholds, f1 = f1_curve(judged.score, judged.is_true, n_true)
@@ -126,20 +125,43 @@ def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str
     return found
 
 
-def labelled_scenes(
-    places: Sequence[Place], classes: tuple[str, ...], table: ClassTable, kin_classes: tuple[str, ...] = ()
-) -> list[Labelled]:
+def naming(places: Sequence[Place], thresholds: Mapping[str, float], table: ClassTable) -> dict[str, float]:
+    """Factors that make as many detected objects bear the name of a class as there are of it.
+
+    For each group with classes of its own, all but the first of these; none for those with few objects.
+
+    Args:
+        places: what runs found, beside the truth.
+        thresholds: operating threshold of each family.
+        table: the class table.
+    """
+    scores = np.vstack([place.found.scores.values for place in places])
+    factors = {}
+    for group, members in table.groups.items():
+        own = [table.names.index(name) for name in members if table.group_of(name) == group]
+        in_group = np.isin(scores.argmax(axis=1), own)
+        for index in own[1:]:
+            name = table.names[index]
+            n_true = sum(int(of_group(place.truth, (name,)).sum()) for place in places)
+            used = scores[in_group & (scores.sum(axis=1) >= thresholds[table.family_of(name)])]
+            against = used[:, [other for other in own if other != index]].max(axis=1, initial=0.0)
+            ratio = np.sort(against / np.maximum(used[:, index], 1e-9))
+            if MIN_OBJECTS <= n_true <= ratio.size:
+                factors[name] = round(float(ratio[n_true - 1]), 2)
+    return {name: factor for name, factor in factors.items() if factor > 0}
+
+
+def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> list[Labelled]:
     """One labelled sample of a group per scene and facility; don't-care detections are left out.
 
-    Detections of `kin_classes` take part: those that are objects of the group after all are true.
+    All detections that may be of the group take part, whatever their names.
     """
     scenes = []
     for place in places:
         matched = match(place.found, place.truth, MATCH_IOU, table)
-        labels = label(place.found, place.truth, matched, classes, kin_classes)
-        scores, is_kin = place.found.score[labels.row], np.isin(place.found.class_name[labels.row], kin_classes)
-        metadata = np.r_[scene_metadata(place.scene), density(scores[~is_kin], visible_ha(place.scene))]
-        sample = Sample(scores, metadata, is_kin)
+        labels = label(place.found, place.truth, matched, classes)
+        scores = place.found.scores.of(classes)[labels.row]
+        sample = Sample(scores, np.r_[scene_metadata(place.scene), density(scores, visible_ha(place.scene))])
         scenes.append(Labelled(sample, labels.is_true, labels.n_true, str(place.scene["facility_id"])))
     return scenes
 
@@ -176,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or options.weights.with_name(f"{spec.name}.calibration.json")
     save_calibration(stored, out)
     best = {family: max(score, spec.score_floor) for family, score in operating_thresholds(places, table).items()}
-    shipped = spec.model_copy(update={"operating_threshold": spec.operating_threshold | best})
+    thresholds = spec.operating_threshold | best
+    shipped = spec.model_copy(update={"operating_threshold": thresholds, "naming": naming(places, thresholds, table)})
     write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"

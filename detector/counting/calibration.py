@@ -1,8 +1,8 @@
 """Algorithm R, steps 1 and 2: which detections are true, and which share of the true objects is found.
 
-True: p_i = expit(w0 + w1 z_i + w2 x + k_i (w3 + w4 z_i) + d) with a scene effect d ~ N(0, tau2), ridge logistic
-regression. k_i = 1 where the detector calls i another class that it confuses with the group's: an object under a wrong
-name is still an object, and the names of one object exclude each other, so that counting them apart would lose it.
+True: p_i = expit(w0 + w1 z_i + w2 x + d) with a scene effect d ~ N(0, tau2), ridge logistic regression. z_i is the
+logit of the detector's probability that i is of the group, whatever it names i: a railcar that it calls a locomotive
+is still a railcar, and its score is shared out over both, so that counting names would lose it.
 Found: R ~ Beta(k m, k (1 - m)), logit m = t0 + t1 x + t2 q, penalised beta-binomial likelihood with a Laplace
 posterior; q is the scene's score quality. d and R share a Gaussian copula.
 """
@@ -30,7 +30,6 @@ class Model:
     Attributes:
         scaler: standardises metadata.
         truth: (2 + K,) w0, w1, w2.
-        kin: (2,) w3, w4; None where the model was fitted without other classes, which then are never of the group.
         truth_sd: standard error of w0, clustered by facility: an error that all scenes share.
         tau2: variance of the scene effect.
         z_mean: mean score logit of true detections.
@@ -45,15 +44,12 @@ class Model:
     recall: Floats
     recall_cov: Floats
     copula: float
-    kin: Floats | None = None
     truth_sd: float = 0.0
 
     def truth_logit(self, sample: Sample) -> Floats:
         """(D,) logit of the probability that each detection is true, at d = 0."""
         z = logit(sample.scores)
-        plain = self.truth[0] + self.truth[2:] @ self.scaler(sample) + self.truth[1] * z
-        renamed = plain + self.kin[0] + self.kin[1] * z if self.kin is not None else np.full(z.shape, -np.inf)
-        return np.asarray(np.where(sample.is_kin, renamed, plain), dtype=np.float64)
+        return np.asarray(self.truth[0] + self.truth[2:] @ self.scaler(sample) + self.truth[1] * z, dtype=np.float64)
 
     def p_true(self, sample: Sample) -> Floats:
         """(D,) calibrated probability that each detection is an object of the group."""
@@ -78,8 +74,8 @@ def fit_model(scenes: Sequence[Labelled]) -> Model:
     if not scenes:
         raise ValueError("At least one labelled scene is needed. Received: none.")
     scaler = Scaler.fit([scene.sample for scene in scenes])
-    truth, kin = _fit_truth(scenes, scaler)
-    draft = Model(scaler, truth, _MIN_TAU2, 0.0, _PRIOR_MEAN, np.diag(_PRIOR_SD**2), 0.0, kin)
+    truth = _fit_truth(scenes, scaler)
+    draft = Model(scaler, truth, _MIN_TAU2, 0.0, _PRIOR_MEAN, np.diag(_PRIOR_SD**2), 0.0)
     residual, variance = _scene_residuals(draft, scenes)
     tau2 = max(_MIN_TAU2, float(((residual**2 - variance).sum() + 0.3) / ((variance**2).sum() + 3.0)))
     p = np.concatenate([draft.p_true(scene.sample) for scene in scenes])
@@ -96,19 +92,15 @@ def fit_model(scenes: Sequence[Labelled]) -> Model:
     return replace(scored, recall=recall, recall_cov=cov, copula=copula, truth_sd=truth_sd)
 
 
-def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> tuple[Floats, Floats | None]:
-    """Ridge logistic regression of truth on score logit and metadata, pulled to p = score by pseudo-data.
-
-    Returns:
-        (2 + K,) w0, w1, w2, and (2,) w3, w4, None without any kin.
-    """
+def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> Floats:
+    """(2 + K,) w0, w1, w2: ridge logistic regression, pulled to p = score by pseudo-data."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - only fitting needs it, and it is large
 
     rows = []
     for sample in (scene.sample for scene in scenes):
         z = logit(sample.scores)
-        rows.append(np.column_stack([z, np.tile(scaler(sample), (z.size, 1)), sample.is_kin, sample.is_kin * z]))
-    anchors = np.zeros((2 * _ANCHORS_Z.size, 3 + len(METADATA)))
+        rows.append(np.column_stack([z, np.tile(scaler(sample), (z.size, 1))]))
+    anchors = np.zeros((2 * _ANCHORS_Z.size, 1 + len(METADATA)))
     anchors[:, 0] = np.tile(_ANCHORS_Z, 2)
     anchor_truth = np.repeat([True, False], _ANCHORS_Z.size)
     features = np.vstack([*rows, anchors])
@@ -116,9 +108,7 @@ def _fit_truth(scenes: Sequence[Labelled], scaler: Scaler) -> tuple[Floats, Floa
     weight = np.ones(label.size)
     weight[-anchor_truth.size :] = np.concatenate([expit(_ANCHORS_Z), expit(-_ANCHORS_Z)])
     fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features, label, sample_weight=weight)
-    found = np.concatenate([fitted.intercept_, fitted.coef_[0]]).astype(np.float64)
-    has_kin = any(scene.sample.is_kin.any() for scene in scenes)
-    return found[:-2], found[-2:] if has_kin else None
+    return np.concatenate([fitted.intercept_, fitted.coef_[0]]).astype(np.float64)
 
 
 def _shared_error(residual: Floats, variance: Floats, facility: Sequence[str]) -> float:

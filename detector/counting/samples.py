@@ -22,21 +22,14 @@ class Sample:
     """What may be one group's objects in one scene.
 
     Attributes:
-        scores: (D,) detection scores in [0, 1], all above the score floor.
+        scores: (D,) in [0, 1], the detector's probability that each detection is an object of the group.
         metadata: (K,) values named by `METADATA`, NaN where unknown (all NaN where nothing is known).
-        is_kin: (D,) whether the detector calls it a class of another group that it confuses with this one, such as a
-            locomotive where railcars are counted; by default none is.
     """
 
     scores: Floats
     metadata: Floats = field(default_factory=lambda: np.full(len(METADATA), np.nan))
-    is_kin: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def __post_init__(self) -> None:
-        if self.is_kin.size == 0:
-            object.__setattr__(self, "is_kin", np.zeros(self.scores.shape, dtype=bool))
-        if self.is_kin.shape != self.scores.shape:
-            raise ValueError(f"is_kin must match scores. Received: {self.is_kin.shape}, not {self.scores.shape}.")
         if self.scores.ndim != 1:
             raise ValueError(f"scores must have shape (D,). Received: {self.scores.shape}.")
         if self.metadata.shape != (len(METADATA),):

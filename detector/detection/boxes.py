@@ -17,12 +17,21 @@ from detector.tiling import Tile
 
 
 def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult:
-    """What a tile contributes: its objects (with slack), in model pixels, without duplicates."""
+    """What a tile contributes: its objects (with slack), in model pixels, without duplicates.
+
+    The best box of many says how sure it is that something stands there; what it is, all boxes of the object say
+    together.
+    """
     x0, y0, *_ = tile.window_px
     xywhr = raw.xywhr + np.array([x0, y0, 0, 0, 0], dtype=np.float64)
     judged = planner.judged(raw.scores)
-    kept, boxes, cut = merge_tile(tile, xywhr, judged.score, judged.family, threshold_ios=planner.config.merge_ios)
-    return TileResult(boxes, raw.scores[kept], cut, view.valid, view.look)
+    related = planner.related(judged.family)
+    settled = merge_tile(
+        tile, xywhr, judged.score, judged.family, raw.scores * related, threshold_ios=planner.config.merge_ios
+    )
+    shares = settled.told / settled.told.sum(axis=1, keepdims=True)
+    scores = (judged.score[settled.rows, None] * shares).astype(np.float32)
+    return TileResult(settled.xywhr, scores, settled.cut, view.valid, view.look)
 
 
 def blank(n_classes: int) -> TileResult:
@@ -37,9 +46,9 @@ def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
     xywhr = np.concatenate([result.xywhr for result in every])
     scores = np.concatenate([result.scores for result in every])
     cut = np.concatenate([result.cut for result in every])
-    judged = planner.judged(scores)
-    kept = merge(xywhr, judged.score, judged.family, cut=cut, threshold_ios=planner.config.merge_ios)
-    return Objects(xywhr[kept], judged.best[kept], judged.score[kept])
+    found = Objects(xywhr, scores.astype(np.float64), planner.named(scores))
+    family = planner.family_of[found.best]
+    return found.take(merge(xywhr, found.score, family, cut=cut, threshold_ios=planner.config.merge_ios))
 
 
 def look_at(area: Area, tiles: Sequence[Tile], results: Sequence[TileResult], scene: Scene, gsd_m: float) -> Look:

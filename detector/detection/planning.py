@@ -20,9 +20,9 @@ from detector.store import content_key
 from detector.tiling import Tile, TileGrid
 from detector.weights import Judged, Weights
 
-TILE_VERSION = 6
+TILE_VERSION = 7
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 7
+PART_VERSION = 8
 """Raise it when the same tiles would give other rows."""
 NO_DATA = "has no valid pixel inside any facility"
 
@@ -126,6 +126,19 @@ class Planner:
     def judged(self, scores: NDArray[np.float32]) -> Judged:
         """What boxes with class probabilities (N, C) are taken for."""
         return self.weights.spec.judged(scores, self.table)
+
+    def named(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
+        """(N,) index of the class that boxes with scores (N, C) are called."""
+        return self.weights.spec.named(scores, self.table)
+
+    @cached_property
+    def family_of(self) -> NDArray[np.int64]:
+        """(C,) the merge family of each class."""
+        return np.array(self.weights.spec.families(self.table), dtype=np.int64)
+
+    def related(self, family: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N, C) which classes are of the family of each box."""
+        return np.asarray(self.family_of[None, :] == family[:, None])
 
     @cached_property
     def _settings(self) -> list[Any]:

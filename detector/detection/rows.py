@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache, cached_property
+from typing import Self
 
 import geopandas as gpd
 import numpy as np
@@ -11,7 +13,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from detector.config import ClassTable
+from detector.classscores import column_of
+from detector.config import ClassTable, class_table
 from detector.detection.sun import sun_elevation_deg
 from detector.facilities import Facility
 from detector.geometry import corners_from_xywhr
@@ -25,21 +28,6 @@ CRS = pyproj.CRS("EPSG:4326")
 TIME = "datetime64[us, UTC]"
 EDGE_PX = 2.0
 """A box that comes this close to where the scene's data end, in scene pixels, may be cut there."""
-DETECTION_TYPES = {
-    "scene_id": "str",
-    "facility_id": "str",
-    "acquired": TIME,
-    "class": "str",
-    "score": "float64",
-    "p_true": "float64",
-    "length_m": "float64",
-    "width_m": "float64",
-    "heading_deg": "float64",
-    "corners_px": "object",
-    "geometry": "geometry",
-    "detected": "bool",
-    "flags": "str",
-}
 SCENE_TYPES = {
     "scene_id": "str",
     "facility_id": "str",
@@ -57,9 +45,30 @@ SCENE_TYPES = {
     "off_nadir_deg": "float64",
     "geometry": "geometry",
 }
-"""Columns of the tables, in their order."""
+"""Columns of the table of scenes, in their order."""
 PLAUSIBLE_M = {"rail_vehicle": ((6.0, 30.0), (2.0, 4.5)), "off_rail": ((2.5, 17.0), (1.8, 4.0))}
 """Length and width of real objects of a family, with what a detector's box is off by; see docs/method.md."""
+
+
+@cache
+def detection_types() -> dict[str, str]:
+    """Columns of the table of detections, in their order."""
+    return {
+        "scene_id": "str",
+        "facility_id": "str",
+        "acquired": TIME,
+        "class": "str",
+        "score": "float64",
+        **{column_of(name): "float64" for name in class_table().names},
+        "p_true": "float64",
+        "length_m": "float64",
+        "width_m": "float64",
+        "heading_deg": "float64",
+        "corners_px": "object",
+        "geometry": "geometry",
+        "detected": "bool",
+        "flags": "str",
+    }
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,22 @@ class Objects:
 
     Attributes:
         xywhr: N x 5, in model pixels of the scene.
-        best: N, index of the likeliest class.
-        score: N, probability that something of that class's family stands there.
+        scores: N x C, how sure it is that something stands there, shared out over the classes of its family.
+        best: N, index of the class that each is called.
     """
 
     xywhr: NDArray[np.float64]
+    scores: NDArray[np.float64]
     best: NDArray[np.int64]
-    score: NDArray[np.float64]
+
+    @cached_property
+    def score(self) -> NDArray[np.float64]:
+        """N, probability that something of that class's family stands there."""
+        return np.asarray(np.minimum(self.scores.sum(axis=1), 1.0))
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Some of them."""
+        return type(self)(self.xywhr[rows], self.scores[rows], self.best[rows])
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,8 @@ def detection_rows(
                 "facility_id": [area.facility.facility_id] * len(inside),
                 "class": [spec.classes[index] for index in found.best[inside]],
                 "score": found.score[inside],
+                **{column_of(name): 0.0 for name in table.names},
+                **{column_of(name): found.scores[inside, i] for i, name in enumerate(spec.classes)},
                 "detected": found.score[inside] >= threshold[found.best[inside]],
                 "length_m": sides_m[inside, 0],
                 "width_m": sides_m[inside, 1],
@@ -155,7 +175,7 @@ def detection_rows(
         acquired=pd.Timestamp(scene.acquired),
         p_true=np.nan,
     )
-    return typed(rows, DETECTION_TYPES)
+    return typed(rows, detection_types())
 
 
 def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gpd.GeoDataFrame:
@@ -185,7 +205,7 @@ def scene_rows(scene: Scene, areas: Sequence[Area], looks: Sequence[Look]) -> gp
 
 def empty_detections() -> gpd.GeoDataFrame:
     """The detections table without rows: its columns, their order and types."""
-    return empty(DETECTION_TYPES)
+    return empty(detection_types())
 
 
 def empty_scenes() -> gpd.GeoDataFrame:

@@ -16,7 +16,7 @@ import shapely
 from pyarrow.parquet import read_table
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
-from detector.detection.rows import DETECTION_TYPES, SCENE_TYPES, empty, typed
+from detector.detection.rows import SCENE_TYPES, detection_types, empty, typed
 from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
@@ -62,7 +62,7 @@ class Parts:
 
     def read(self, names: Sequence[str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
         """Detections and scenes of the parts named, in that order."""
-        detections = _stacked([self._detections(name) for name in names], DETECTION_TYPES)
+        detections = _stacked([self._detections(name) for name in names], detection_types())
         return detections, _stacked([self._scenes(name) for name in names], SCENE_TYPES)
 
     def scenes_besides(self, scene_ids: Sequence[str]) -> tuple[str, ...]:

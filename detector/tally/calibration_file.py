@@ -38,16 +38,10 @@ class DomainFile(Settings):
 
 
 class GroupFile(Settings):
-    """One group's fitted parameters and nonconformity scores by facility.
-
-    Attributes:
-        kin_classes: classes of other groups whose detections it weighs too; `kin` are their coefficients.
-    """
+    """One group's fitted parameters and nonconformity scores by facility."""
 
     scaler: _ScalerFile
     truth: tuple[float, ...]
-    kin_classes: tuple[str, ...] = ()
-    kin: tuple[float, ...] | None = None
     truth_sd: float = Field(0.0, ge=0)
     tau2: float = Field(ge=0)
     z_mean: float
@@ -111,7 +105,7 @@ class CalibrationFile(Settings):
         domain = _domain(self.domain)
         if group in self.groups:
             own = _from_file(self.groups[group])
-            return Counter(own.model, own.inflation(), flags, domain, self.groups[group].kin_classes)
+            return Counter(own.model, own.inflation(), flags, domain)
         if _POOL in self.groups:
             pooled = _from_file(self.groups[_POOL])
             return Counter(pooled.model, pooled.inflation(), (f"calibration:{_POOL}", *flags), domain)
@@ -127,7 +121,6 @@ class Counter:
         inflation: factor by level.
         flags: what a reader of its counts must know.
         domain: what the calibration scenes looked like, where that is known.
-        kin_classes: classes of other groups that its detections are confused with, and that it therefore weighs too.
         is_measured: whether its errors were measured on these weights; if not, no interval is published.
     """
 
@@ -135,11 +128,10 @@ class Counter:
     inflation: dict[float, float]
     flags: tuple[str, ...] = ()
     domain: Domain | None = None
-    kin_classes: tuple[str, ...] = ()
     is_measured: bool = True
 
 
-def to_file(calibration: Calibration, n_objects: int, n_scenes: int, kin_classes: tuple[str, ...] = ()) -> GroupFile:
+def to_file(calibration: Calibration, n_objects: int, n_scenes: int) -> GroupFile:
     """A group's calibration as it is stored."""
     model, scaler = calibration.model, calibration.model.scaler
     return GroupFile(
@@ -149,8 +141,6 @@ def to_file(calibration: Calibration, n_objects: int, n_scenes: int, kin_classes
             scale=_nullable(scaler.scale),
         ),
         truth=tuple(model.truth.tolist()),
-        kin_classes=kin_classes if model.kin is not None else (),
-        kin=None if model.kin is None else tuple(model.kin.tolist()),
         truth_sd=model.truth_sd,
         tau2=model.tau2,
         z_mean=model.z_mean,
@@ -197,7 +187,6 @@ def _from_file(stored: GroupFile) -> Calibration:
         recall=np.array(stored.recall),
         recall_cov=np.array(stored.recall_cov),
         copula=stored.copula,
-        kin=None if stored.kin is None else np.array(stored.kin),
         truth_sd=stored.truth_sd,
     )
     scores = np.array(stored.nonconformity, dtype=np.float64).reshape(-1, len(LEVELS))
@@ -259,8 +248,6 @@ def _check_shapes(path: Path, name: str, group: GroupFile) -> None:
         "recall_cov": (len(group.recall_cov), n + 3),
         "nonconformity": (len(group.nonconformity), len(group.facility)),
     }
-    if group.kin is not None:
-        lengths = {**lengths, "kin": (len(group.kin), 2)}
     wrong = [key for key, (found, needed) in lengths.items() if found != needed]
     if wrong or group.scaler.names != METADATA or group.levels != LEVELS:
         raise WeightsError(

@@ -110,7 +110,7 @@ def count_run(
         classes: the class table.
         tracks: track lines by facility, which cap what a hidden part can hold.
     """
-    views = find_views(detections, scenes, classes.families["rail_vehicle"])
+    views = find_views(detections, scenes, classes)
     sightings = find_sightings(views, config.same_time_minutes, tracks)
     eye = eye_counts(history, config.eye_cv)
     rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
@@ -278,8 +278,7 @@ def _p_true(
     """(n_rows,) calibrated probability of each detection; by the first group that holds its class."""
     owned: dict[str, list[str]] = {group: [] for group in classes.groups}
     for name in classes.names:
-        owner = next((group for group, members in classes.groups.items() if name in members), None)
-        if owner is not None:
+        if (owner := classes.group_of(name)) is not None:
             owned[owner].append(name)
     out = np.full(n_rows, np.nan)
     for seen in views.values():
@@ -288,7 +287,6 @@ def _p_true(
                 chosen = is_any(view.class_name, members)
                 if chosen.any():
                     # The whole group's sample, since its density is what the model was fitted on.
-                    sample = view.sample(classes.groups[group], counters[group].kin_classes)
-                    used = is_any(view.class_name, (*classes.groups[group], *counters[group].kin_classes))
+                    sample, used = view.sample(classes.groups[group]), view.may_be(classes.groups[group])
                     out[view.row[chosen]] = counters[group].model.p_true(sample)[chosen[used]]
     return out

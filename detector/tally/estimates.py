@@ -14,7 +14,7 @@ from detector.counting.posterior import Draws, Joint, Scenes, column_sums, objec
 from detector.counting.samples import Bools, Floats
 from detector.tally.calibration_file import Counter
 from detector.tally.footprints import Footprints
-from detector.tally.sightings import Part, Sighting, View, is_any
+from detector.tally.sightings import Part, Sighting, View
 
 _CUT_DRAWS = 300  # for counts in another date's footprint
 _AT_ONCE = 20  # sightings: what is drawn of them fits into a processor's cache
@@ -168,7 +168,7 @@ class Tally:
     def _draw(self, sightings: Sequence[Sighting]) -> list[_Drawn]:
         if self._drawn_scenes is None:
             self._drawn_scenes = Scenes.of(self.counter.model, Joint.normals(self.n_draws, self._shared("parameters")))
-        names, few = (*self.classes, *self.counter.kin_classes), min(self.n_draws, _CUT_DRAWS)
+        few = min(self.n_draws, _CUT_DRAWS)
         samples, scenes, rngs, at_z = [], [], [], []
         for sighting in sightings:
             rng, cut_rng, scene = (
@@ -177,7 +177,7 @@ class Tally:
                 self.scenes.of(sighting, self.n_draws, self.seed),
             )
             for view in sighting.views:
-                samples.append(view.sample(self.classes, self.counter.kin_classes))
+                samples.append(view.sample(self.classes))
                 scenes.append(scene)
                 rngs.append(rng)
                 at_z.append(cut_rng.standard_normal(few))
@@ -189,7 +189,7 @@ class Tally:
         for view, drawn, plain, normals, outside in zip(views, draws, counts, at_z, outsides, strict=True):
             first = drawn.first(few)
             estimate = self._told(plain, is_outside=bool(outside))
-            found.append((estimate, _Objects(is_any(view.class_name, names), first, first.found, normals, outside)))
+            found.append((estimate, _Objects(view.may_be(self.classes), first, first.found, normals, outside)))
         each = iter(found)
         return [self._of_date([next(each) for _ in sighting.views]) for sighting in sightings]
 

@@ -13,6 +13,8 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detector.classscores import ClassScores
+from detector.config import ClassTable
 from detector.counting.combine import best_first
 from detector.counting.domain import PICTURE, Domain, object_values
 from detector.counting.samples import METADATA, Bools, Floats, Sample, density
@@ -59,7 +61,7 @@ class View:
         outlines: (T,) boxes of all detections of the table, EPSG:4326.
         row: (D,) positions of the detections in their table.
         lonlat: (D, 2) their centres, NaN without georeference.
-        score: (D,) their scores.
+        scores: (D, C) their scores, by class.
         class_name: (D,) their classes.
         detected: (D,) whether they reach the operating threshold.
     """
@@ -76,16 +78,19 @@ class View:
     outlines: npt.NDArray[np.object_]
     row: npt.NDArray[np.intp]
     lonlat: Floats
-    score: Floats
+    scores: ClassScores
     class_name: npt.NDArray[np.object_]
     detected: Bools
 
-    def sample(self, classes: Collection[str], kin_classes: Collection[str] = ()) -> Sample:
-        """The detections of these classes and of those they are confused with, as counting takes them."""
-        is_own, is_kin = is_any(self.class_name, classes), is_any(self.class_name, kin_classes)
-        used = is_own | is_kin
-        metadata = np.r_[self.scene_metadata, density(self.score[is_own], self.area_ha)]
-        return Sample(self.score[used], metadata, is_kin[used])
+    def may_be(self, classes: Collection[str]) -> Bools:
+        """(D,) which detections may be of these classes: those of their families, whatever their names."""
+        return np.asarray(self.scores.of(classes) > 0)
+
+    def sample(self, classes: Collection[str]) -> Sample:
+        """The detections that may be of these classes, as counting takes them."""
+        score = self.scores.of(classes)
+        used = score[score > 0]
+        return Sample(used, np.r_[self.scene_metadata, density(used, self.area_ha)])
 
     def outside(self, domain: Domain | None) -> tuple[str, ...]:
         """In what a scene of the view is unlike those of the calibration; nothing where that is not known."""
@@ -119,7 +124,7 @@ class View:
             self,
             row=self.row[keep],
             lonlat=self.lonlat[keep],
-            score=self.score[keep],
+            scores=self.scores.take(keep),
             class_name=self.class_name[keep],
             detected=self.detected[keep],
         )
@@ -142,7 +147,7 @@ class View:
             looks=np.vstack([self.looks, other.looks]),
             row=np.r_[self.row, extra.row],
             lonlat=np.vstack([self.lonlat, extra.lonlat]),
-            score=np.r_[self.score, extra.score],
+            scores=self.scores.joined(extra.scores),
             class_name=np.r_[self.class_name, extra.class_name],
             detected=np.r_[self.detected, extra.detected],
         )
@@ -196,16 +201,16 @@ def is_any(class_name: npt.NDArray[np.object_], names: Collection[str]) -> Bools
     return found
 
 
-def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Collection[str]) -> dict[str, list[View]]:
+def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, table: ClassTable) -> dict[str, list[View]]:
     """Views of each facility that saw any of it.
 
     Args:
         detections: the contract's table; geometry may be null.
         scenes: one row per scene and facility.
-        rail_vehicles: classes whose sizes and scores the domain check looks at.
+        table: the classes; the domain check looks at the sizes and scores of the rail vehicles.
 
     Raises:
-        UsageError: the scenes lack a column, since an earlier version made them.
+        UsageError: a table lacks a column, since an earlier version made it.
     """
     if missing := sorted({*PICTURE} - {*scenes.columns}):
         raise UsageError(
@@ -220,7 +225,8 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
     class_name = np.asarray(names, dtype=object)[codes]  # one string for each class, not for each detection
     detected = detections["detected"].to_numpy(dtype=bool)
     sides_m = detections[["length_m", "width_m"]].to_numpy(dtype=np.float64)
-    is_rail = is_any(class_name, rail_vehicles)
+    scores = ClassScores.read(detections, table.names)
+    is_rail = is_any(class_name, table.families["rail_vehicle"])
     views: dict[str, list[View]] = {}
     for record in scenes.to_dict("records"):
         facility_id, observed = str(record["facility_id"]), float(record["observed_fraction"])
@@ -245,7 +251,7 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, rail_vehicles: Co
                 outlines=outlines,
                 row=row,
                 lonlat=lonlat[row],
-                score=score[row],
+                scores=scores.take(row),
                 class_name=class_name[row],
                 detected=detected[row],
             )

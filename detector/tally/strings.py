@@ -87,7 +87,7 @@ class Trains:
         plane = np.repeat(np.arange(len(new)), [len(at) for at in rail])
         corners_m = np.concatenate([self._corners_m(view, at) for view, at in pairs])
         row = np.concatenate([view.row[at] for view, at in pairs])
-        score = np.concatenate([view.score[at] for view, at in pairs])
+        score = np.concatenate([view.scores.total[at] for view, at in pairs])
         detected = np.concatenate([view.detected[at] for view, at in pairs])
         is_car = np.concatenate([is_any(view.class_name[at], self.cars) for view, at in pairs])
         placed = np.isfinite(corners_m).all(axis=(1, 2))

@@ -31,10 +31,12 @@ def _seam_merged(views: Views, tiles: list[Tile]) -> Views:
     left = []
     for number, tile in enumerate(tiles):
         rows = np.flatnonzero(views.tile == number)
-        kept, boxes, cut = merge_tile(tile, views.xywhr[rows], views.score[rows], np.zeros(len(rows)))
-        np.testing.assert_array_equal(cut, views.cut[rows[kept]])
-        np.testing.assert_array_equal(boxes, canonical(views.xywhr[rows[kept]]))  # seen once by a tile
-        left.append(rows[kept])
+        boxes, told = views.xywhr[rows], views.score[rows, None]
+        settled = merge_tile(tile, boxes, views.score[rows], np.zeros(len(rows)), told)
+        np.testing.assert_array_equal(settled.cut, views.cut[rows[settled.rows]])
+        np.testing.assert_array_equal(settled.xywhr, canonical(boxes[settled.rows]))  # seen once by a tile
+        np.testing.assert_array_equal(settled.told, told[settled.rows])
+        left.append(rows[settled.rows])
     survivors = views.take(np.concatenate(left))
     return survivors.take(merge(survivors.xywhr, survivors.score, _one_group(survivors), cut=survivors.cut))
 
@@ -233,6 +235,17 @@ def test_many_inexact_boxes_say_together_where_a_car_is() -> None:
     assert iou_pairs(found, car[None])[0] > max(0.9, iou_pairs(boxes[best], car[None])[0])
 
 
+def test_what_boxes_tell_is_averaged_over_those_of_the_object() -> None:
+    tile = all_tiles(TileGrid(640, 64), (640, 640))[0]
+    boxes = np.array([(300, 300, 34, 6.2, 0), (304, 300, 26, 6.2, 0), (300, 309, 34, 6.2, 0)])
+    told = np.array([(0.6, 0.2), (0.2, 0.4), (0.5, 0.1)])
+    settled = merge_tile(tile, boxes, [0.6, 0.3, 0.5], np.zeros(3), told)
+    assert settled.rows.tolist() == [0, 2]
+    np.testing.assert_allclose(
+        settled.told, [((0.6 * 0.6 + 0.3 * 0.2) / 0.9, (0.6 * 0.2 + 0.3 * 0.4) / 0.9), (0.5, 0.1)]
+    )
+
+
 def test_what_is_said_of_a_box() -> None:
     boxes = np.array([CAR, (4, 0, 26, 6.2, 0), (2, 1, 34, 6.2, 0), (18, 0, 70, 6.2, 0), (0, 9, 34, 6.2, 0)])
     scores, groups = np.array([0.6, 0.5, 0.2, 0.5, 0.5]), np.array([0, 0, 0, 0, 0])
@@ -266,10 +279,10 @@ def test_who_goes_to_whom(boxes: Floats, scores: list[float], cut: list[int], ke
 
 def test_empty_input_gives_empty_output() -> None:
     tile = all_tiles(TileGrid(640, 64), (640, 640))[0]
-    kept, boxes, cut = merge_tile(tile, [], [], [])
-    assert merge([], [], []).shape == kept.shape == cut.shape == (0,)
-    assert boxes.shape == (0, 5)
-    assert merge([], [], []).dtype == kept.dtype == np.int64
+    settled = merge_tile(tile, [], [], [], np.empty((0, 3)))
+    assert merge([], [], []).shape == settled.rows.shape == settled.cut.shape == (0,)
+    assert (settled.xywhr.shape, settled.told.shape) == ((0, 5), (0, 3))
+    assert merge([], [], []).dtype == settled.rows.dtype == np.int64
 
 
 @pytest.mark.parametrize(

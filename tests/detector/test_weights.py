@@ -60,6 +60,13 @@ def test_classes_of_one_family_add_up_and_others_do_not(spec: ModelSpec) -> None
     assert judged.score == pytest.approx([1 - 0.7 * 0.8, 0.3, 1 - 0.6 * 0.8])
 
 
+def test_names_inside_a_group_follow_the_naming(spec: ModelSpec) -> None:
+    scores = np.array([[0.4, 0.3, 0.1, 0, 0], [0.3, 0.1, 0.4, 0, 0], [0.2, 0.3, 0.4, 0, 0], [0, 0, 0, 0.5, 0.4]])
+    assert spec.named(scores, class_table()).tolist() == [0, 2, 2, 3]
+    freely = spec.model_copy(update={"naming": {"tarped_railcar": 1.5, "tarped_container": 1.5}})
+    assert freely.named(scores, class_table()).tolist() == [1, 2, 2, 4]  # never a name of another group
+
+
 def test_a_changed_file_is_refused(sidecar: Path) -> None:
     sidecar.with_suffix(".onnx").write_bytes(b"not rum")
     with pytest.raises(WeightsError, match="SHA-256") as caught:
@@ -83,6 +90,8 @@ def test_a_missing_file_is_named(sidecar: Path) -> None:
         ),
         ({"operating_threshold": {"rail_vehicle": 0.3}}, "not \\['off_rail', 'rail_vehicle'\\]"),
         ({"sha256": {}}, "onnx"),
+        ({"naming": {"submarine": 2.0}}, "submarine"),
+        ({"naming": {"railcar": 0.0}}, "naming"),
         ({"imgsz": 100}, "imgsz"),
         ({"name": "other"}, "other"),
         ({"surprise": 1}, "surprise"),

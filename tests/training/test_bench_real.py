@@ -11,6 +11,8 @@ from PIL import Image, ImageColor
 from benchmarks import bench_real
 from benchmarks.bench_real import Task, measure, over_turns, products, tasks
 from benchmarks.overlay import COLOURS
+from detector.classscores import ClassScores
+from detector.config import class_table
 from detector.errors import UsageError
 from detector.geometry import xywhr_from_corners
 from detector.pixels.georef import scene_px_to_lonlat
@@ -56,7 +58,8 @@ def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]
         return xywhr_from_corners(frame.from_lonlat(scene_px_to_lonlat(of.grid, of.objects.corners_px)))
 
     names, score = np.array(["railcar"] * len(scores)), np.array(scores)
-    found = Found(boxes(annotated_scene(detections)), names, score, score, score >= 0.5)
+    scores = ClassScores.named(names, score, class_table().names)
+    found = Found(boxes(annotated_scene(detections)), names, scores, score, score >= 0.5)
     many = len(scene.objects)
     truth = Truth(
         boxes(scene), scene.objects.class_name, np.array([""] * many), scene.objects.visible, np.ones(many, dtype=bool),

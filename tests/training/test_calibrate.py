@@ -1,6 +1,7 @@
 """Fitting a calibration on runs with truth."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
+from detector.classscores import ClassScores
 from detector.config import class_table, count_config
 from detector.counting.samples import METADATA
 from detector.tally.calibration_file import load_calibration
 from detector.tally.counts import count_run
+from tests.detector.fakes import fake_weights
 from tests.simulated_run import NETWORK_SHA, Tables, join, write_weights, yard_run
 from tests.training.evaluation.places import found, place, truth
-from training.calibrate import labelled_scenes, main, operating_thresholds
+from training.calibrate import labelled_scenes, main, naming, operating_thresholds
 from training.evaluation.truth import read_places
 
 
@@ -97,6 +100,21 @@ def test_the_same_input_gives_the_same_file(folder: Path) -> None:
     assert path.read_bytes() == first
 
 
+def test_as_many_bear_a_name_as_there_are(tmp_path: Path) -> None:
+    table, rng, n = class_table(), np.random.default_rng(0), 100
+    share = rng.beta(1, 2, n)  # of the tarped ones, which hardly ever are the likeliest
+    values = np.column_stack([0.8 * (1 - share), 0.8 * share, *np.zeros((3, n))])
+    cars = 30.0 * np.arange(n)
+    seen = replace(found(cars.tolist(), [0.8] * n), scores=ClassScores(table.names, values))
+    there = truth(cars.tolist(), ["tarped_railcar" if i % 5 < 2 else "railcar" for i in range(n)])
+    factors = naming([place(seen, there)], {"rail_vehicle": 0.5, "off_rail": 0.5}, table)
+    assert set(factors) == {"tarped_railcar"}
+    spec = fake_weights(tmp_path).spec.model_copy(update={"naming": factors})
+    called = spec.named(values, table)
+    assert (called == table.names.index("tarped_railcar")).sum() == pytest.approx(40, abs=1)
+    assert naming([place(seen, there)], {"rail_vehicle": 0.9, "off_rail": 0.5}, table) == {}
+
+
 def test_labels_are_those_of_the_simulation(folder: Path, yards: Tables) -> None:
     table = class_table()
     places = read_places(folder / "run", folder / "truth", table.names)
@@ -108,31 +126,24 @@ def test_labels_are_those_of_the_simulation(folder: Path, yards: Tables) -> None
     assert len({s.facility for s in scenes}) == 12
 
 
-def test_detections_of_a_confused_class_take_part(folder: Path) -> None:
+def test_what_may_be_of_the_group_takes_part_whatever_its_name(folder: Path) -> None:
     path, table = folder / "run" / "detections.parquet", class_table()
     detections = gpd.read_parquet(path)
-    renamed = detections.assign(**{"class": np.where(np.arange(len(detections)) % 4 == 0, "locomotive", "railcar")})
     plain = labelled_scenes(read_places(folder / "run", folder / "truth", table.names), ("railcar",), table)
+    doubted = np.arange(len(detections)) % 4 == 0
+    score = detections["score"].to_numpy()
+    renamed = detections.assign(
+        **{"class": np.where(doubted, "locomotive", "railcar")},
+        score_railcar=np.where(doubted, 0.3, 1.0) * score,
+        score_locomotive=np.where(doubted, 0.7, 0.0) * score,
+    )
     renamed.to_parquet(path)
     places = read_places(folder / "run", folder / "truth", table.names)
     detections.to_parquet(path)
-    own_only, scenes = (labelled_scenes(places, ("railcar",), table, kin) for kin in ((), ("locomotive",)))
-    found, lost = (sum(s.is_true.sum() for s in each) for each in (scenes, own_only))
-    assert found == sum(s.is_true.sum() for s in plain) > lost
-    n_kin = sum(s.sample.is_kin.sum() for s in scenes)
-    assert n_kin == sum(s.sample.scores.size for s in scenes) - sum(s.sample.scores.size for s in own_only) > 0
-    # Density stays that of the group's own detections.
-    at = METADATA.index("density")
-    for one, other in zip(scenes, own_only, strict=True):
-        assert one.sample.metadata[at] == other.sample.metadata[at]
-
-
-def test_what_may_be_confused_shares_a_family() -> None:
-    table = class_table()
-    assert set(table.kin("railcar")) == {"locomotive"}
-    assert set(table.kin("locomotive")) == {"railcar", "tarped_railcar"}
-    assert table.kin("container") == ()
-    assert set(table.kin("tarped")) == {"railcar", "locomotive", "container"}
+    for one, other in zip(labelled_scenes(places, ("railcar",), table), plain, strict=True):
+        np.testing.assert_array_equal(one.is_true, other.is_true)
+        assert {*np.round(one.sample.scores / other.sample.scores, 6)} <= {0.3, 1.0}
+        assert one.sample.metadata[METADATA.index("density")] <= other.sample.metadata[METADATA.index("density")]
 
 
 def test_runs_of_other_weights_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,8 +27,8 @@ class Judged:
         place: (d,) position of the place.
         row: (d,) position in the place's detections.
         target: (d,) the place's true object that it is, else -1.
-        score: (d,) scores.
-        detected: (d,) at or above the operating threshold.
+        score: (d,) scores for these classes.
+        detected: (d,) named one of them, and at or above the operating threshold.
         n_true: (P,) true objects of each place.
     """
 
@@ -72,18 +72,20 @@ class Scored:
         return cls(tuple(places), tuple(Overlaps.of(place.found, place.truth) for place in places), table)
 
     def judge(self, classes: tuple[str, ...], min_iou: float) -> Judged:
-        """Match the detections of these classes with the true objects of these classes, as COCO does per category.
+        """Match detections with the true objects of these classes by their scores for them, as COCO does per category.
 
-        Don't-care objects of the same families, or of no class of ours, stand beside them.
+        All that may be of these classes take part; those named otherwise are not `detected`. Don't-care objects of the
+        same families, or of no class of ours, stand beside the true ones.
         """
         parts: list[tuple[Index, Index, Index, Floats, Bools]] = []
         for i, (place, overlaps) in enumerate(zip(self.places, self.overlaps, strict=True)):
             found = place.found
-            mine = np.isin(found.class_name, classes)
+            score = found.scores.of(classes)
             theirs = self._theirs(place.truth, classes)
-            target = assign(overlaps, found, place.truth, min_iou=min_iou, mine=mine, theirs=theirs)
-            row = np.flatnonzero(mine & (target != IGNORED))
-            parts.append((np.full(row.size, i), row, target[row], found.score[row], found.detected[row]))
+            target = assign(overlaps, score, place.truth, min_iou=min_iou, mine=score > 0, theirs=theirs)
+            row = np.flatnonzero((score > 0) & (target != IGNORED))
+            detected = found.detected & np.isin(found.class_name, classes)
+            parts.append((np.full(row.size, i), row, target[row], score[row], detected[row]))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         n_true = np.array([of_group(place.truth, classes).sum() for place in self.places], dtype=np.int64)
         return Judged(columns[0], columns[1], columns[2], columns[3], columns[4], n_true)

@@ -71,7 +71,7 @@ def _off(xywhr: Floats, truth: Truth) -> Bools:
     return np.asarray(shared >= _MOSTLY_INSIDE * shapely.area(boxes))
 
 
-def assign(overlaps: Overlaps, found: Found, truth: Truth, *, min_iou: float, mine: Bools, theirs: Bools) -> Index:
+def assign(overlaps: Overlaps, score: Floats, truth: Truth, *, min_iou: float, mine: Bools, theirs: Bools) -> Index:
     """(D,) index of the true object that each detection is, else `WRONG`, else `IGNORED`.
 
     Detections choose in order of score; each takes the free true object of greatest IoU of at least
@@ -80,20 +80,20 @@ def assign(overlaps: Overlaps, found: Found, truth: Truth, *, min_iou: float, mi
 
     Args:
         overlaps: of the place.
-        found: its detections.
+        score: (D,) of its detections.
         truth: its true objects.
         min_iou: least IoU.
         mine: (D,) detections that take part; the others stay `WRONG`.
         theirs: (T,) objects that take part.
     """
-    result = np.full(found.score.size, WRONG, dtype=np.intp)
+    result = np.full(score.size, WRONG, dtype=np.intp)
     result[mine & overlaps.is_off] = IGNORED
     takes_part = mine[overlaps.a] & theirs[overlaps.b]
     is_good, care = overlaps.iou >= min_iou, truth.care[overlaps.b]
     result[overlaps.a[takes_part & ~care & (is_good | (overlaps.inside >= _MOSTLY_INSIDE))]] = IGNORED
     chosen = takes_part & care & is_good
     a, b, iou = overlaps.a[chosen], overlaps.b[chosen], overlaps.iou[chosen]
-    partner = one_to_one(a, b, iou, found.score)
+    partner = one_to_one(a, b, iou, score)
     return np.where(partner == WRONG, result, partner)
 
 
@@ -121,12 +121,12 @@ def match(found: Found, truth: Truth, min_iou: float, table: ClassTable) -> Inde
     Objects of unknown classes may belong to any family: they stand as don't-care in each.
     """
     overlaps = Overlaps.of(found, truth)
-    result = np.full(found.score.size, WRONG, dtype=np.intp)
+    result = np.full(found.class_name.size, WRONG, dtype=np.intp)
     unknown = ~np.isin(truth.class_name, table.names)
     for classes in table.families.values():
         mine = np.isin(found.class_name, classes)
         theirs = np.isin(truth.class_name, classes) | unknown
-        result[mine] = assign(overlaps, found, truth, min_iou=min_iou, mine=mine, theirs=theirs)[mine]
+        result[mine] = assign(overlaps, found.score, truth, min_iou=min_iou, mine=mine, theirs=theirs)[mine]
     return result
 
 
@@ -145,19 +145,16 @@ class Labels:
     n_true: int
 
 
-def label(
-    found: Found, truth: Truth, matched: Index, classes: tuple[str, ...], kin_classes: tuple[str, ...] = ()
-) -> Labels:
+def label(found: Found, truth: Truth, matched: Index, classes: tuple[str, ...]) -> Labels:
     """Labels of a group: a detection is true where the object it was matched to is of the group too.
 
     Args:
         found: detections of a place.
         truth: its true objects.
         matched: (D,) as `match` gives it.
-        classes: of the group.
-        kin_classes: further classes whose detections take part.
+        classes: of the group; detections that may be of these take part, whatever their names.
     """
-    row = np.flatnonzero(np.isin(found.class_name, (*classes, *kin_classes)) & (matched != IGNORED))
+    row = np.flatnonzero((found.scores.of(classes) > 0) & (matched != IGNORED))
     in_group = of_group(truth, classes)
     target = matched[row]
     is_true = np.zeros(row.size, dtype=bool)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from detector.config import class_table
-from detector.geometry import Floats
+from detector.geometry import Bools, Floats
 from training.evaluation.boxes import box_quality
 from training.evaluation.counts import counts_with_truth, detected_errors, estimate_errors
 from training.evaluation.detection import LOOSE, AllIous, Judged, Scored, figures, precision_at_recalls
@@ -82,7 +82,7 @@ def _group(scored: Scored, judged: AllIous, group: str, counts: pd.DataFrame | N
         "boxes": box_quality(scored.places, loose),
         "scores": {
             "score": reliability(loose.score, loose.is_true),
-            "p_true": reliability(_p_true(scored, loose), loose.is_true),
+            "p_true": reliability(*_p_true(scored, loose, scored.table.groups[group])),
         },
         "empty": empty_scenes(scored.places, strict),
         "counts": {
@@ -109,9 +109,12 @@ def _curve(judged: Judged) -> list[float]:
     return [round(float(v), 4) for v in precision_at_recalls(judged.score, judged.is_true, n_true)]
 
 
-def _p_true(scored: Scored, judged: Judged) -> Floats:
-    at = zip(judged.place, judged.row, strict=True)
-    return np.array([scored.places[p].found.p_true[r] for p, r in at], dtype=np.float64)
+def _p_true(scored: Scored, judged: Judged, classes: tuple[str, ...]) -> tuple[Floats, Bools]:
+    """(d,) of the detections that are named one of the classes, and whether each is a true object."""
+    at = [(scored.places[p].found, r) for p, r in zip(judged.place, judged.row, strict=True)]
+    named = np.array([found.class_name[r] in classes for found, r in at], dtype=bool)
+    p_true = np.array([found.p_true[r] for found, r in at], dtype=np.float64)
+    return p_true[named], judged.is_true[named]
 
 
 def _confusion(scored: Scored) -> dict[str, Any]:

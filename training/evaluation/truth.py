@@ -13,6 +13,7 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detector.classscores import ClassScores
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
@@ -54,14 +55,20 @@ class Found:
 
     Attributes:
         xywhr: (D, 5) boxes.
-        class_name, score, p_true, detected: (D,) columns of the detections table; p_true is NaN where unknown.
+        class_name, p_true, detected: (D,) columns of the detections table; p_true is NaN where unknown.
+        scores: (D, C) scores by class.
     """
 
     xywhr: Floats
     class_name: Names
-    score: Floats
+    scores: ClassScores
     p_true: Floats
     detected: Bools
+
+    @property
+    def score(self) -> Floats:
+        """(D,) how sure it is that something of the family stands there."""
+        return self.scores.total
 
 
 @dataclass(frozen=True)
@@ -213,7 +220,7 @@ def _place(scene: Mapping[Hashable, Any], found: pd.DataFrame, file: TruthFile, 
         Found(
             xywhr=_boxes(found, frame),
             class_name=found["class"].to_numpy(dtype=str),
-            score=found["score"].to_numpy(dtype=np.float64),
+            scores=ClassScores.read(found, names),
             p_true=found["p_true"].to_numpy(dtype=np.float64) if "p_true" in found else np.full(len(found), np.nan),
             detected=found["detected"].to_numpy(dtype=bool),
         ),

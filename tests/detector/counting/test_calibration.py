@@ -9,11 +9,11 @@ from scipy.special import expit
 
 from detector.counting.calibration import Model, fit_model
 from detector.counting.interval import Calibration, calibrate, estimate
-from detector.counting.posterior import Joint, draw_counts, draw_effects, draw_given_effects
+from detector.counting.posterior import Joint, draw_effects, draw_given_effects
 from detector.counting.samples import METADATA, Labelled, Sample
-from tests.simulation import World, simulate, without_kin
+from tests.simulation import World, simulate
 
-CONFUSED = World(confused=0.25)
+CONFUSED = World(confused=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,13 @@ def judged(fitted: Calibration, scenes: list[Labelled]) -> np.ndarray:
     return np.array([[s.n_true, e.count, e.low[0.95], e.high[0.95]] for s, e in zip(scenes, found, strict=True)])
 
 
-def test_weighing_other_names_makes_better_counts_and_intervals(confused: Calibration) -> None:
-    rng = np.random.default_rng(4)
-    own_only = calibrate([without_kin(s) for s in simulate(40, 3, np.random.default_rng(2), CONFUSED)], 300, rng)
-    unseen = simulate(40, 3, np.random.default_rng(5), CONFUSED, prefix="unseen")
-    weighed = judged(confused, unseen)
-    ignored = judged(own_only, [without_kin(s) for s in unseen])
+def test_weighing_how_sure_a_name_is_makes_better_counts_and_intervals(confused: Calibration) -> None:
+    named = replace(CONFUSED, by_name=True)
+    by_name = calibrate(simulate(40, 3, np.random.default_rng(2), named), 300, np.random.default_rng(4))
+    weighed, ignored = (
+        judged(fitted, simulate(40, 3, np.random.default_rng(5), world, prefix="unseen"))
+        for fitted, world in ((confused, CONFUSED), (by_name, named))
+    )
     covered = (weighed[:, 2] <= weighed[:, 0]) & (weighed[:, 0] <= weighed[:, 3])
     assert covered.mean() >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 40)  # 40 facilities, whose dates go together
     assert interval_score(weighed) < 0.95 * interval_score(ignored)
@@ -50,28 +51,6 @@ def interval_score(rows: np.ndarray) -> float:
     """Mean width and 40 times the miss of `judged` rows."""
     n_true, low, high = rows[:, 0], rows[:, 2], rows[:, 3]
     return float((high - low + 40 * (np.maximum(low - n_true, 0) + np.maximum(n_true - high, 0))).mean())
-
-
-def test_a_name_of_another_class_speaks_against_an_object(confused: Calibration) -> None:
-    scores = np.full(2, 0.9)
-    own, kin = confused.model.p_true(Sample(scores, is_kin=np.array([False, True])))
-    assert kin < own - 0.1
-
-
-def test_without_other_classes_in_the_calibration_they_are_never_of_the_group(model: Model) -> None:
-    assert model.kin is None
-    scores = np.array([0.9, 0.8, 0.95])
-    mixed = Sample(scores, is_kin=np.array([False, False, True]))
-    assert model.p_true(mixed)[2] == 0
-    pure = Sample(scores[:2])
-    assert model.quality(mixed) == model.quality(pure)
-    one, two = (draw_counts(model, s, 4000, np.random.default_rng(0)) for s in (mixed, pure))
-    assert one.mean() == pytest.approx(two.mean(), abs=0.1)
-
-
-def test_kin_must_fit_the_scores() -> None:
-    with pytest.raises(ValueError, match="is_kin"):
-        Sample(np.array([0.5, 0.6]), is_kin=np.array([True]))
 
 
 def test_a_sample_without_metadata_is_that_of_unknown_metadata(model: Model) -> None:

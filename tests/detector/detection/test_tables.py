@@ -47,8 +47,8 @@ def objects(*rows: tuple[float, float, float, float, str]) -> Objects:
     """Objects from centre, length and width in model pixels, and class."""
     names = class_table().names
     xywhr = np.array([[x, y, w, h, 0.3] for x, y, w, h, _ in rows], dtype=np.float64).reshape(-1, 5)
-    best = np.array([names.index(kind) for *_, kind in rows], dtype=np.int64)
-    return Objects(xywhr, best, np.full(len(rows), 0.8))
+    scores = np.array([[0.8 * (name == kind) for name in names] for *_, kind in rows]).reshape(-1, len(names))
+    return Objects(xywhr, scores, scores.argmax(axis=1))
 
 
 def ground(scene: Scene, folder: Path) -> Ground:

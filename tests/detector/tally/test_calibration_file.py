@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.counting.interval import calibrate, estimate
+from detector.counting.interval import estimate
 from detector.counting.samples import Sample
 from detector.errors import WeightsError
-from detector.tally.calibration_file import CalibrationFile, load_calibration, save_calibration, to_file
+from detector.tally.calibration_file import CalibrationFile, load_calibration, save_calibration
 from tests.simulated_run import SHA
-from tests.simulation import World, simulate
 
 SAMPLE = Sample(np.array([0.9, 0.8, 0.3]), np.array([0.4, 1.0, 0.4, np.nan, 12.0, 0.2]))
 
@@ -26,31 +25,6 @@ def test_what_is_read_counts_like_what_was_written(calibration_file: Calibration
         for c in (calibration_file.counter("railcar"), again.counter("railcar"))
     )
     assert (one.low, one.high) == (two.low, two.high)
-
-
-def test_names_that_are_confused_are_stored_and_weighed(calibration_file: CalibrationFile, tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    scenes = simulate(20, 3, rng, World(confused=0.2))
-    group = to_file(calibrate(scenes, 300, rng), 100, len(scenes), ("locomotive",))
-    path = tmp_path / "n.calibration.json"
-    save_calibration(calibration_file.model_copy(update={"groups": {"railcar": group}}), path)
-    again = load_calibration(path, SHA)
-    assert again is not None
-    assert again.groups["railcar"] == group
-    counter = again.counter("railcar")
-    assert counter.kin_classes == ("locomotive",)
-    assert counter.model.p_true(Sample(np.array([0.9]), is_kin=np.array([True])))[0] > 0
-    # A group that borrows the railcars' calibration knows nothing of its own confusions.
-    assert again.counter("container").kin_classes == ()
-    broken = group.model_copy(update={"kin": (1.0,)})
-    save_calibration(calibration_file.model_copy(update={"groups": {"railcar": broken}}), path)
-    with pytest.raises(WeightsError, match=r"another version \(kin\)"):
-        load_calibration(path, SHA)
-
-
-def test_without_other_names_none_are_stored(calibration_file: CalibrationFile) -> None:
-    assert calibration_file.groups["railcar"].kin is None
-    assert calibration_file.counter("railcar").kin_classes == ()
 
 
 def test_a_calibration_of_other_weights_is_none(calibration_file: CalibrationFile, tmp_path: Path) -> None:

@@ -19,7 +19,18 @@ from detector.tally.counts import count_run
 from detector.tally.estimates import Tally
 from detector.tally.sightings import find_sightings, find_views
 from detector.tracks import Tracks
-from tests.simulated_run import HEIGHT_DEG, LAT, LON, WIDTH_DEG, Tables, inside, join, outline, yard_run
+from tests.simulated_run import (
+    HEIGHT_DEG,
+    LAT,
+    LON,
+    WIDTH_DEG,
+    Tables,
+    inside,
+    join,
+    outline,
+    with_class_scores,
+    yard_run,
+)
 from tests.simulation import World
 
 EASY = World(facility_sd=0.05, scene_sd=0.1, string_sd=0.1, false_per_scene=2.0, recall_logit=3.0)
@@ -132,7 +143,7 @@ def test_unlike_scenes_in_the_history_are_insured_too(calibration_file: Calibrat
     coarse = tables.scenes.assign(gsd_m=tables.scenes["gsd_m"].where(~is_past, 0.9))
 
     def widths(scenes: gpd.GeoDataFrame) -> Floats:
-        views = find_views(tables.detections, scenes, CLASSES.families["rail_vehicle"])
+        views = find_views(tables.detections, scenes, CLASSES)
         seen = find_sightings(views, 10)["yard"]
         tally = Tally("railcar", CLASSES.groups["railcar"], calibration_file.counter("railcar"), 300, 0, 0.4, True)
         counts = baseline(seen[-1], seen[:-1], EyeCounts(), tally).counts
@@ -194,7 +205,7 @@ def test_a_car_on_the_seam_of_a_mosaic_counts_once() -> None:
         scene = tables.scenes.assign(scene_id=name, observed_fraction=region.area / outline().area)
         columns = {"scene_id": name, "facility_id": "yard", "class": "railcar", "score": 0.9, "detected": True}
         boxes = gpd.GeoDataFrame(geometry=cars, crs="EPSG:4326").assign(length_m=15.0, width_m=3.0, **columns)
-        return Tables(boxes, scene.set_geometry([region], crs="EPSG:4326"), {})
+        return Tables(with_class_scores(boxes), scene.set_geometry([region], crs="EPSG:4326"), {})
 
     def car(middle: float, length: float) -> BaseGeometry:
         """A car along the yard; places and lengths in shares of its length."""
@@ -205,7 +216,7 @@ def test_a_car_on_the_seam_of_a_mosaic_counts_once() -> None:
     west = part("a-west", outline(0.6), [car(0.5, 0.018), car(0.5975, 0.005)])
     east = part("b-east", outline().difference(outline(0.55)), [car(0.604, 0.018), car(0.624, 0.018)])
     both = join([west, east])
-    views = find_views(both.detections, both.scenes, CLASSES.families["rail_vehicle"])
+    views = find_views(both.detections, both.scenes, CLASSES)
     (sighting,) = find_sightings(views, 10)["yard"]
     assert sighting.is_full
     assert sighting.views[0].n_detected(["railcar"]) == 3

@@ -16,7 +16,7 @@ from detector.tally.calibration_file import CalibrationFile
 from detector.tally.counts import count_run
 from detector.tally.sightings import View, find_views
 from detector.tally.strings import CrossCheck, Trains
-from tests.simulated_run import LAT, LON, Tables, yard_run
+from tests.simulated_run import LAT, LON, Tables, with_class_scores, yard_run
 from tests.trains import moved, train
 
 DAY = date(2023, 10, 5)
@@ -48,7 +48,7 @@ def tables(boxes: Floats, score: Sequence[float], names: Sequence[str] | str = "
         }
     )
     found = gpd.GeoDataFrame(rows, geometry=list(shapely.polygons([LON, LAT] + corners_m / METRES)), crs="EPSG:4326")
-    return Tables(found, scenes, {})
+    return Tables(with_class_scores(found), scenes, {})
 
 
 def bare(run: Tables) -> Tables:
@@ -61,7 +61,7 @@ def bare(run: Tables) -> Tables:
 
 
 def trains_and_view(run: Tables) -> tuple[Trains, View]:
-    return Trains.of(run.detections, RAIL, CARS), find_views(run.detections, run.scenes, RAIL)["yard"][0]
+    return Trains.of(run.detections, RAIL, CARS), find_views(run.detections, run.scenes, class_table())["yard"][0]
 
 
 def check(run: Tables) -> CrossCheck:

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detector.classscores import ClassScores
 from detector.config import class_table
 from training.evaluation.detection import Scored
 from training.evaluation.truth import Found, Frame, Place, Truth
@@ -29,10 +30,11 @@ def found(
     """Detections; those with a score of at least 0.5 count as detected."""
     scores = np.array(score, dtype=float)
     at = x if isinstance(x, np.ndarray) else boxes(*x)
+    class_name = np.array(names or ["railcar"] * len(at), dtype=str)
     return Found(
         at,
-        np.array(names or ["railcar"] * len(at), dtype=str),
-        scores,
+        class_name,
+        ClassScores.named(class_name, scores, TABLE.names),
         np.array(p_true if p_true is not None else [np.nan] * len(at), dtype=float),
         scores >= 0.5,
     )

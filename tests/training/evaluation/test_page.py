@@ -12,6 +12,7 @@ import shapely
 from rasterio.transform import from_origin
 
 from detector.scenes import find_scenes
+from tests.simulated_run import with_class_scores
 from tests.training.evaluation.places import RAILCAR, TABLE, found, place, scored, truth
 from training.evaluation.detection import AllIous, Scored
 from training.evaluation.errors import choose, find_faults, pictures
@@ -61,8 +62,8 @@ def run(tmp_path: Path) -> Path:
         **common, width=200, height=160, gsd_m=GSD_M, observed_fraction=1.0, sensor=None,
         sharpness=0.1, contrast=0.1, sun_elevation_deg=40.0,
     ).to_parquet(folder / "scenes.parquet")  # fmt: skip
-    _table([shapely.box(20, 20, 50, 26)]).assign(
-        **common, score=0.75, detected=True, **{"class": "railcar"}
+    with_class_scores(
+        _table([shapely.box(20, 20, 50, 26)]).assign(**common, score=0.75, detected=True, **{"class": "railcar"})
     ).to_parquet(folder / "detections.parquet")
     entry = {"scene_id": scene.scene_id, "path": str(image), "acquired": scene.acquired.isoformat()}
     (folder / "run.json").write_text(json.dumps({"weights": {}, "inputs": [entry]}))

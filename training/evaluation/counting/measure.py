@@ -140,7 +140,7 @@ def _tally(material: Material, group: str) -> Tally:
 
 def _sightings(material: Material, scenes: gpd.GeoDataFrame) -> dict[str, list[Sighting]]:
     """What the run saw, by facility, if this were its scenes table."""
-    views = find_views(material.detections, scenes, material.classes.families["rail_vehicle"])
+    views = find_views(material.detections, scenes, material.classes)
     return find_sightings(views, material.config.same_time_minutes)
 
 

@@ -38,7 +38,7 @@ def yard() -> Yard:
     """A yard on eight dates: its true numbers, its sightings, and its truth."""
     numbers = {date(2022, 1, 1) + timedelta(days=30 * k): n for k, n in enumerate([40, 36, 44, 50, 38, 42, 47, 35])}
     tables = yard_run(numbers, np.random.default_rng(1), world=EASY)
-    views = find_views(tables.detections, tables.scenes, TABLE.families["rail_vehicle"])
+    views = find_views(tables.detections, tables.scenes, TABLE)
     places = {
         (scene_id, "yard"): place(found([], []), truth(boxes(*range(0, 20 * len(objects), 20))))
         for scene_id, objects in tables.truth.items()
@@ -60,7 +60,7 @@ def test_a_cut_shows_what_lies_in_its_region(yard: Yard) -> None:
     assert part.views[0].lonlat[:, 0].max() <= left + 0.25 * (right - left)
     everywhere = cut(sighting, sighting.visible.buffer(0.01), date(2024, 1, 1))
     assert everywhere.observed == pytest.approx(1)
-    assert everywhere.views[0].score.size == sighting.views[0].score.size
+    assert everywhere.views[0].row.size == sighting.views[0].row.size
 
 
 def test_cuts_take_turns_and_come_last(yard: Yard) -> None:
