@@ -25,12 +25,14 @@ from training.synth.yard import draw_yard
 
 NAME = "yard_20230105T103000"
 N_CARS = 70
+WHERE_IT_IS_DAY: dict[str, Any] = {"epsg": 32633, "utm_m": (5e5, 5.2e6)}  # at the time in the name
 
 
 def render_yard(folder: Path, seed: int = 80) -> Path:
     """A GeoTIFF of a full yard at 0.30 m in `folder`, and `facilities.geojson` beside it."""
     profile = load_profile()
-    yard = replace(draw_yard(seed, profile, style="marshalling", size_m=(320.0, 200.0)), facility_id="yard")
+    drawn = draw_yard(seed, profile, style="marshalling", size_m=(320.0, 200.0))
+    yard = replace(drawn, facility_id="yard", **WHERE_IT_IS_DAY)
     write_facilities([yard], folder)
     plan = DatePlan(datetime(2023, 1, 5, 10, 30, tzinfo=UTC), N_CARS, tarped=0.1)
     (path,) = render_series(yard, [plan], profile, folder / "rendered")

@@ -1,6 +1,6 @@
 """The domain check on pictures: rendered yards as they are, and as no detector should be trusted on."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,8 @@ def yards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder, profile, paths = tmp_path_factory.mktemp("yards"), load_profile(), []
     for i in range(N_YARDS):
         yard = draw_yard(300 + i, profile, style="marshalling", size_m=(130.0, 100.0))
-        plan = DatePlan(datetime(2023, 4 + i % 5, 5, 10, 30, tzinfo=UTC), 4, gsd_m=(0.3, 0.4, 0.5)[i % 3])
+        noon = datetime(2023, 4 + i % 5, 5, 12, tzinfo=UTC) - timedelta(hours=yard.place.x / 15)
+        plan = DatePlan(noon, 4, gsd_m=(0.3, 0.4, 0.5)[i % 3])
         paths += render_series(yard, [plan], profile, folder / str(i))
     return paths
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,13 @@ from shapely import contains_xy
 from shapely.geometry import Polygon
 
 from detector.config import class_table
+from detector.detection.sun import sun_elevation_deg
 from detector.errors import UsageError
 from training.synth import furniture
 from training.synth.grid import lay_grid
 from training.synth.profile import Profile
 from training.synth.scene import Conditions, Date, RenderedScene, Studio, draw_date
-from training.synth.series import DatePlan, plan_date, sun_position
+from training.synth.series import DatePlan, plan_date
 from training.synth.traffic import CAR_LABELS, Demand
 from training.synth.yard import Yard, draw_yard
 
@@ -181,7 +182,7 @@ def test_at_most_the_wanted_cars_stand_and_none_overlap(yard: Yard, profile: Pro
 
 def test_a_plan_is_kept_to_the_car(profile: Profile) -> None:
     yard = draw_yard(2, profile, style="marshalling", size_m=(300.0, 120.0), heading_deg=2.0)
-    when = datetime(2023, 10, 5, 3, 0, tzinfo=UTC)
+    when = datetime(2023, 10, 5, 12, 0, tzinfo=UTC) - timedelta(hours=yard.place.x / 15)
     date = plan_date(yard, DatePlan(when, cars=30, tarped=0.6), profile)
     cars = [p for p in date.placements if p.solid.label in CAR_LABELS]
     assert len(cars) == 30
@@ -191,13 +192,14 @@ def test_a_plan_is_kept_to_the_car(profile: Profile) -> None:
         plan_date(replace(yard, tracks=yard.tracks[:1]), DatePlan(when, cars=500), profile)
 
 
-def test_the_sun_stands_where_it_should() -> None:
-    azimuth, elevation = sun_position(datetime(2023, 3, 21, 12, 0, tzinfo=UTC), 0.0, 45.0)
-    assert azimuth == pytest.approx(180, abs=3)
-    assert elevation == pytest.approx(45, abs=1.5)
-    azimuth, elevation = sun_position(datetime(2023, 6, 21, 6, 0, tzinfo=UTC), 0.0, 45.0)
-    assert 60 < azimuth < 90
-    assert 10 < elevation < 25
+def test_a_plan_by_night_is_refused(profile: Profile) -> None:
+    yard = draw_yard(2, profile, style="marshalling", size_m=(300.0, 120.0), heading_deg=2.0)
+    noon = datetime(2023, 10, 5, 12, 0, tzinfo=UTC) - timedelta(hours=yard.place.x / 15)
+    assert plan_date(yard, DatePlan(noon, cars=3), profile).conditions.sun_elevation_deg == sun_elevation_deg(
+        noon, yard.place
+    )
+    with pytest.raises(UsageError, match="the sun stands at -"):
+        plan_date(yard, DatePlan(noon + timedelta(hours=12), cars=3), profile)
 
 
 @pytest.mark.integration

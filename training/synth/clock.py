@@ -17,8 +17,8 @@ _DAYS_APART, _YEAR = 4, 365
 def time_of(elevation_deg: float, day: datetime, at: Point, *, morning: bool) -> tuple[datetime, float]:
     """A time at which the sun stands so high, and how high it stands then.
 
-    That is on `day`, or on the next day from it on when the sun gets so high; where it never does, at the noon when it
-    is highest.
+    That is on `day`, or on the next of every fourth day from it on when the sun gets so high; where it never does, at
+    the noon when it is highest.
 
     Laws: the elevation at that time, by `sun_elevation_deg`, is the one returned; it is the one wanted, or
     less.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.detection.sun import sun_position_deg
 from detector.errors import UsageError
 from training.synth.profile import Profile
 from training.synth.scene import Conditions, Date, Studio, draw_conditions, draw_date
@@ -14,13 +15,15 @@ from training.synth.traffic import CAR_LABELS, Demand
 from training.synth.write import stem, write_scene
 from training.synth.yard import Yard
 
+_LOWEST_SUN_DEG = 8.0
+
 
 @dataclass(frozen=True)
 class DatePlan:
     """What is wanted of one date.
 
     Attributes:
-        acquired: UTC; the sun stands accordingly.
+        acquired: UTC, by day; the sun stands accordingly.
         cars: rail cars inside the facility, tarped ones included, locomotives not.
         tarped: share of them under tarpaulins; negative for the region's own share.
         lots: share of taken places for containers and lorries.
@@ -50,32 +53,21 @@ class DatePlan:
     rotation_deg: float = 0.0
 
 
-def sun_position(acquired: datetime, longitude_deg: float, latitude_deg: float) -> tuple[float, float]:
-    """Azimuth (clockwise from north) and elevation of the sun, degrees.
-
-    Mean sun and Cooper's declination, 23.45 sin(360 (284 + day) / 365) degrees (Solar Energy 12, 1969); the
-    equation of time is left out, so that the azimuth errs by some degrees.
-    """
-    day = acquired.timetuple().tm_yday
-    declination = np.radians(23.45 * np.sin(np.radians(360 * (284 + day) / 365)))
-    hours = acquired.hour + acquired.minute / 60 + longitude_deg / 15 - 12
-    turn, latitude = np.radians(15 * hours), np.radians(latitude_deg)
-    up = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(turn)
-    east = -np.cos(declination) * np.sin(turn)
-    north = np.sin(declination) * np.cos(latitude) - np.cos(declination) * np.sin(latitude) * np.cos(turn)
-    return float(np.degrees(np.arctan2(east, north)) % 360), float(np.degrees(np.arcsin(up)))
-
-
 def plan_date(yard: Yard, plan: DatePlan, profile: Profile) -> Date:
     """The date of a plan; what the plan leaves open is drawn from the profile, by the yard's seed and the day.
 
     Raises:
-        UsageError: the tracks have no room for the wanted number of cars.
+        UsageError: the tracks have no room for the wanted number of cars, or the sun is hardly up.
     """
     day = plan.acquired.toordinal()
     rng = np.random.default_rng([yard.seed, day, 53])
     drawn = draw_conditions(rng, yard, profile)
-    azimuth, elevation = sun_position(plan.acquired, yard.place.x, yard.place.y)
+    azimuth, elevation = sun_position_deg(plan.acquired, yard.place)
+    if elevation < _LOWEST_SUN_DEG:
+        raise UsageError(
+            f"{yard.facility_id}: at {plan.acquired:%Y-%m-%d %H:%M} UTC the sun stands at {elevation:.0f} degrees.",
+            f"Plan a time at which it stands at {_LOWEST_SUN_DEG:g} or more.",
+        )
     conditions: Conditions = replace(
         drawn,
         acquired=plan.acquired,
@@ -83,7 +75,7 @@ def plan_date(yard: Yard, plan: DatePlan, profile: Profile) -> Date:
         epsg=plan.epsg or yard.epsg,
         rotation_deg=plan.rotation_deg,
         sun_azimuth_deg=azimuth,
-        sun_elevation_deg=max(elevation, 14.0),
+        sun_elevation_deg=elevation,
         snow=plan.snow,
         cloud=plan.cloud,
         cloud_masked=plan.cloud_masked,
@@ -117,7 +109,7 @@ def render_series(
         The images, in the order of the plans.
 
     Raises:
-        UsageError: a date wants more cars than the yard holds.
+        UsageError: a date wants more cars than the yard holds, or has no sun.
     """
     studio = Studio(yard, profile, backgrounds)
     paths = []

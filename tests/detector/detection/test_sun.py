@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from shapely.geometry import Point
 
-from detector.detection.sun import sun_elevation_deg
+from detector.detection.sun import sun_elevation_deg, sun_position_deg
 
 TILT_DEG = 23.44
 
@@ -24,6 +24,23 @@ TILT_DEG = 23.44
 )
 def test_elevation(when: datetime, lon: float, lat: float, expected: float) -> None:
     assert sun_elevation_deg(when, Point(lon, lat)) == pytest.approx(expected, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("when", "lat", "azimuth"),
+    [
+        # East at six on the equinoxes, south at noon in the north, north at noon in the south; at the summer solstice
+        # cos(azimuth) of sunrise is sin(tilt) / cos(latitude): 50.3 degrees at 51.5 north.
+        (datetime(2023, 3, 20, 6, 7, tzinfo=UTC), 30.0, 90),
+        (datetime(2023, 3, 20, 12, 7, tzinfo=UTC), 45.0, 180),
+        (datetime(2023, 3, 20, 12, 7, tzinfo=UTC), -45.0, 0),
+        (datetime(2023, 3, 20, 18, 7, tzinfo=UTC), 30.0, 270),
+        (datetime(2023, 6, 21, 3, 48, tzinfo=UTC), 51.5, 50.3),
+    ],
+)
+def test_azimuth(when: datetime, lat: float, azimuth: float) -> None:
+    found = sun_position_deg(when, Point(0, lat))[0]
+    assert (found - azimuth + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
 
 
 def test_time_zones_and_longitudes_shift_the_day() -> None:
