@@ -91,7 +91,7 @@ def _draw(
             "acquired": pd.to_datetime(month + "-" + pd.Series(day).astype(str), format="%Y-%m-%d", utc=True),
             "class": named,
             "score": score,
-            **ClassScores.named(named, score, names).columns(),
+            **_shared_out(rng, named, score, names).columns(),
             "p_true": score**1.5,
             "length_m": metres[:, 2],
             "width_m": metres[:, 3],
@@ -103,6 +103,17 @@ def _draw(
         crs=CRS,
     )
     return table.sort_values(["facility_id", "acquired"], kind="stable", ignore_index=True)
+
+
+def _shared_out(rng: np.random.Generator, named: np.ndarray, score: np.ndarray, names: tuple[str, ...]) -> ClassScores:
+    """Scores of which the named class has most, and the others of its family the rest in equal parts."""
+    table = class_table()
+    family = np.array([list(table.families).index(table.family_of(name)) for name in names])
+    sure = ClassScores.named(named, score, names).values > 0
+    others = (family == family[sure.argmax(axis=1)][:, None]) & ~sure
+    share = rng.beta(5, 1, len(score))[:, None]
+    shares = np.where(sure, share, 0.0) + others * (1 - share) / others.sum(axis=1, keepdims=True)
+    return ClassScores(names, score[:, None] * shares)
 
 
 def write_archive(folder: Path, rows: int) -> None:
