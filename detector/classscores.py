@@ -24,11 +24,11 @@ class ClassScores:
 
     Attributes:
         names: the C classes.
-        values: (D, C) in [0, 1].
+        values: (D, C) in [0, 1]; from a table in single precision, since a long run has millions of them.
     """
 
     names: tuple[str, ...]
-    values: Floats
+    values: npt.NDArray[np.floating]
 
     @classmethod
     def read(cls, detections: pd.DataFrame, names: tuple[str, ...]) -> Self:
@@ -43,26 +43,26 @@ class ClassScores:
                 f"detections.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
                 "Run the same `railcars detect` (or `railcars run`) command again.",
             )
-        return cls(names, detections[columns].to_numpy(dtype=np.float64))
+        return cls(names, detections[columns].to_numpy(dtype=np.float32))
 
     @classmethod
     def named(cls, class_name: npt.NDArray[np.str_], score: Floats, names: tuple[str, ...]) -> Self:
         """Those of a detector that gives each box (D,) one class and one score."""
         return cls(names, np.where(class_name[:, None] == np.array(names)[None], score[:, None], 0.0))
 
-    def columns(self) -> dict[str, Floats]:
+    def columns(self) -> dict[str, npt.NDArray[np.floating]]:
         """As the detections table holds them."""
         return {column_of(name): self.values[:, i] for i, name in enumerate(self.names)}
 
     def of(self, classes: Collection[str]) -> Floats:
         """(D,) probability that each box is an object of one of these classes; 0 in other families."""
         chosen = [i for i, name in enumerate(self.names) if name in classes]
-        return np.asarray(np.minimum(self.values[:, chosen].sum(axis=1), 1.0), dtype=np.float64)
+        return np.asarray(np.minimum(self.values[:, chosen].sum(axis=1, dtype=np.float64), 1.0), dtype=np.float64)
 
     @property
     def total(self) -> Floats:
         """(D,) the boxes' scores: how sure it is that something of the family stands there."""
-        return np.asarray(np.minimum(self.values.sum(axis=1), 1.0), dtype=np.float64)
+        return np.asarray(np.minimum(self.values.sum(axis=1, dtype=np.float64), 1.0), dtype=np.float64)
 
     def joined(self, other: Self) -> Self:
         """These boxes and then others."""

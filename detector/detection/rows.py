@@ -59,7 +59,7 @@ def detection_types() -> dict[str, str]:
         "acquired": TIME,
         "class": "str",
         "score": "float64",
-        **{column_of(name): "float64" for name in class_table().names},
+        **{column_of(name): "float32" for name in class_table().names},  # what the ledger keeps of them
         "p_true": "float64",
         "length_m": "float64",
         "width_m": "float64",

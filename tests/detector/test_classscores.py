@@ -11,7 +11,7 @@ from detector.classscores import ClassScores, Floats, column_of
 from detector.errors import UsageError
 
 NAMES = ("railcar", "tarped_railcar", "locomotive")
-VALUES = arrays(np.float64, st.tuples(st.integers(0, 5), st.just(len(NAMES))), elements=st.floats(0, 1 / 3))
+VALUES = arrays(np.float32, st.tuples(st.integers(0, 5), st.just(len(NAMES))), elements=st.floats(0, 0.25, width=32))
 
 
 @given(VALUES)
