@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from detector.errors import UsageError
+from detector.runfolder import need_columns
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,11 +38,7 @@ class ClassScores:
             UsageError: it lacks a class, since an earlier version made it.
         """
         columns = [column_of(name) for name in names]
-        if missing := [column for column in columns if column not in detections]:
-            raise UsageError(
-                f"detections.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
-                "Run the same `railcars detect` (or `railcars run`) command again.",
-            )
+        need_columns("detections.parquet", detections, columns)
         return cls(names, detections[columns].to_numpy(dtype=np.float32))
 
     @classmethod
@@ -62,7 +58,11 @@ class ClassScores:
     @property
     def total(self) -> Floats:
         """(D,) the boxes' scores: how sure it is that something of the family stands there."""
-        return np.asarray(np.minimum(self.values.sum(axis=1, dtype=np.float64), 1.0), dtype=np.float64)
+        return self.of(self.names)
+
+    def may_be(self, classes: Collection[str]) -> npt.NDArray[np.bool_]:
+        """(D,) which boxes may be of these classes: those of their families, whatever their names."""
+        return np.asarray(self.of(classes) > 0)
 
     def joined(self, other: Self) -> Self:
         """These boxes and then others."""

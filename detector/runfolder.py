@@ -1,12 +1,13 @@
 """What later commands read of a RUN folder; what is missing or damaged is named, with the command that writes it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 from pyarrow import ArrowException
 
 from detector.errors import UsageError
@@ -43,6 +44,19 @@ def read_tables(run: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
         detections = gpd.read_parquet(path)
     with readable(run / "scenes.parquet") as path:
         return detections, gpd.read_parquet(path)
+
+
+def need_columns(name: str, table: pd.DataFrame, columns: Collection[str]) -> None:
+    """See that a table has columns that it had not always.
+
+    Raises:
+        UsageError: it lacks some, since an earlier version made it.
+    """
+    if missing := [column for column in columns if column not in table]:
+        raise UsageError(
+            f"{name}: has no columns {', '.join(missing)}: an earlier version made it.",
+            "Run the same `railcars detect` (or `railcars run`) command again.",
+        )
 
 
 def read_record(run: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Weights on disk: what a detector is, and the proof that its files are the ones described."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +13,7 @@ from detector.config import ClassTable, Settings, class_table, first_fault
 from detector.errors import WeightsError
 from detector.hashing import sha256_of
 from detector.resources import resource
+from detector.store import replacing, write_text
 
 FileKind = Literal["onnx", "safetensors", "int8.xml", "int8.bin"]
 _QUANTISE = "Run `python -m training.quantise`, or set another precision."
@@ -25,11 +27,13 @@ class Judged:
     Attributes:
         best: (N,) index of the likeliest class.
         family: (N,) index of its merge family, inside which boxes compete.
+        related: (N, C) which classes are of that family.
         score: (N,) probability that something of that family stands there, whatever its class.
     """
 
     best: NDArray[np.int64]
     family: NDArray[np.int64]
+    related: NDArray[np.bool_]
     score: NDArray[np.float64]
 
 
@@ -104,7 +108,7 @@ class ModelSpec(Settings):
         best = np.asarray(scores.argmax(axis=1), dtype=np.int64)
         related = family == family[best][:, None]
         missed = np.prod(1 - scores.astype(np.float64), axis=1, where=related)
-        return Judged(best, family[best], np.asarray(1 - missed, dtype=np.float64))
+        return Judged(best, family[best], related, np.asarray(1 - missed, dtype=np.float64))
 
     def named(self, scores: NDArray[np.floating], table: ClassTable) -> NDArray[np.int64]:
         """(N,) index of the class that boxes with scores (N, C) are called.
@@ -173,7 +177,8 @@ class Weights:
         Raises:
             WeightsError: a file is missing or is not the one described.
         """
-        files = [self.onnx] + ([self.int8(), self.int8().with_suffix(".bin")] if self.has_int8 else [])
+        coded = self.int8() if self.has_int8 else None
+        files = [self.onnx, *([coded, coded.with_suffix(".bin")] if coded else [])]
         return {file.name: file.read_bytes() for file in files}
 
     def _checked(self, kind: FileKind, cure: str) -> Path:
@@ -217,6 +222,15 @@ def load_weights(source: str | Path | None = None) -> Weights:
     weights = Weights(spec=spec, folder=sidecar.parent)
     _check(weights.onnx, weights.digest)
     return weights
+
+
+def install(files: Iterable[Path], spec: ModelSpec, folder: Path) -> None:
+    """Put files of weights into a folder, and their description last, since it is what makes them valid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        with replacing(folder / file.name) as scratch:
+            scratch.write_bytes(file.read_bytes())
+    write_text(folder / f"{spec.name}.json", spec.model_dump_json(indent=1) + "\n")
 
 
 def _sidecar(source: str | Path | None) -> Path:

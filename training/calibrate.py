@@ -19,10 +19,9 @@ from detector.counting.interval import calibrate
 from detector.counting.samples import Floats, Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
 from detector.runfolder import read_record, read_tables
-from detector.store import write_text
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
-from detector.weights import ModelSpec, load_weights
+from detector.weights import ModelSpec, install, load_weights
 from training.evaluation.detection import Scored, f1_curve
 from training.evaluation.matching import label, match, of_group
 from training.evaluation.truth import Place, read_places
@@ -187,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     options = parser.parse_args(arguments)
     try:
-        spec = load_weights(options.weights).spec
+        weights = load_weights(options.weights)
+        spec = weights.spec
         table = class_table()
         places = places_of(options.runs, options.truth, spec, table)
         domain = domain_of(options.runs, places, table)
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     best = {family: max(score, spec.score_floor) for family, score in operating_thresholds(places, table).items()}
     thresholds = spec.operating_threshold | best
     shipped = spec.model_copy(update={"operating_threshold": thresholds, "naming": naming(places, thresholds, table)})
-    write_text(options.weights, shipped.model_dump_json(indent=1) + "\n")
+    install((), shipped, weights.folder)
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
     Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False, soft_wrap=True)

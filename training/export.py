@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +14,7 @@ import typer
 from detector.config import class_table
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
-from detector.store import replacing, write_text
-from detector.weights import ModelSpec
+from detector.weights import ModelSpec, install
 from training.classes import class_names
 from training.fitting.offline import go_offline
 
@@ -97,7 +95,9 @@ def export(
             | {"onnx_difference": float(f"{difference:.2g}")}
             | (summary or {}),
         )
-        _place(made.values(), spec, out)
+        install(made.values(), spec, out)
+        for of_older in out.glob(f"{name}.int8.*"):
+            of_older.unlink()
     return spec
 
 
@@ -188,17 +188,6 @@ def training_summary(checkpoint: Path) -> dict[str, Any]:
         if path.exists():
             summary[key] = json.loads(path.read_text())
     return summary
-
-
-def _place(files: Iterable[Path], spec: ModelSpec, out: Path) -> None:
-    """Move the files in; the description last, since it is what makes them valid. 8 bit of older weights goes."""
-    out.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        with replacing(out / file.name) as scratch:
-            scratch.write_bytes(file.read_bytes())
-    write_text(out / f"{spec.name}.json", spec.model_dump_json(indent=1) + "\n")
-    for older in out.glob(f"{spec.name}.int8.*"):
-        older.unlink()
 
 
 def main(

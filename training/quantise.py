@@ -23,8 +23,7 @@ from detector.hashing import sha256_of
 from detector.raster import SceneReader
 from detector.run import Inputs, detect_step
 from detector.scenes import find_scenes
-from detector.store import replacing, write_text
-from detector.weights import FileKind, Weights, load_weights
+from detector.weights import FileKind, Weights, install, load_weights
 from training.evaluation.measure import evaluate
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def quantise(weights: Weights, scenes: Path, out: Path, n_tiles: int = TILES, se
     described = weights.spec.model_copy(
         update={"sha256": {"onnx": weights.digest, **{kind: sha256_of(file) for kind, file in files.items()}}}
     )
-    write_text(out / weights.sidecar.name, described.model_dump_json(indent=1) + "\n")
+    install((), described, out)
     return load_weights(out / weights.sidecar.name)
 
 
@@ -160,13 +159,11 @@ def main(
             if not after.is_as_good_as(before):
                 typer.echo("not as good: nothing written", err=True)
                 raise typer.Exit(1)
-            for kind in IN_8_BIT:
-                name = f"{given.spec.name}.{kind}"
-                with replacing(given.folder / name) as place:
-                    place.write_bytes((coded.folder / name).read_bytes())
-                typer.echo(str(given.folder / name))
             described = given.spec.model_copy(update={"sha256": {**given.spec.sha256, **coded.spec.sha256}})
-            write_text(given.sidecar, described.model_dump_json(indent=1) + "\n")
+            names = [f"{given.spec.name}.{kind}" for kind in IN_8_BIT]
+            install([coded.folder / name for name in names], described, given.folder)
+            for name in names:
+                typer.echo(str(given.folder / name))
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

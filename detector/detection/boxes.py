@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 
 from detector.backends import RawBoxes
+from detector.classscores import ClassScores
 from detector.detection.planning import Planner, to_model
 from detector.detection.reading import View
 from detector.detection.rows import Area, Objects
@@ -25,10 +26,8 @@ def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult
     x0, y0, *_ = tile.window_px
     xywhr = raw.xywhr + np.array([x0, y0, 0, 0, 0], dtype=np.float64)
     judged = planner.judged(raw.scores)
-    related = planner.related(judged.family)
-    settled = merge_tile(
-        tile, xywhr, judged.score, judged.family, raw.scores * related, threshold_ios=planner.config.merge_ios
-    )
+    told = raw.scores * judged.related
+    settled = merge_tile(tile, xywhr, judged.score, judged.family, told, threshold_ios=planner.config.merge_ios)
     shares = settled.told / settled.told.sum(axis=1, keepdims=True)
     scores = (judged.score[settled.rows, None] * shares).astype(np.float32)
     return TileResult(settled.xywhr, scores, settled.cut, view.valid, view.look)
@@ -46,7 +45,7 @@ def merged(results: Sequence[TileResult], planner: Planner) -> Objects:
     xywhr = np.concatenate([result.xywhr for result in every])
     scores = np.concatenate([result.scores for result in every])
     cut = np.concatenate([result.cut for result in every])
-    found = Objects(xywhr, scores.astype(np.float64), planner.named(scores))
+    found = Objects(xywhr, ClassScores(planner.weights.spec.classes, scores), planner.named(scores))
     family = planner.family_of[found.best]
     return found.take(merge(xywhr, found.score, family, cut=cut, threshold_ios=planner.config.merge_ios))
 

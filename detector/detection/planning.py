@@ -136,10 +136,6 @@ class Planner:
         """(C,) the merge family of each class."""
         return np.array(self.weights.spec.families(self.table), dtype=np.int64)
 
-    def related(self, family: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(N, C) which classes are of the family of each box."""
-        return np.asarray(self.family_of[None, :] == family[:, None])
-
     @cached_property
     def _settings(self) -> list[Any]:
         """What besides its pixels and its place a tile's result follows from."""

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from detector.classscores import column_of
+from detector.classscores import ClassScores, column_of
 from detector.config import ClassTable, class_table
 from detector.detection.sun import sun_elevation_deg
 from detector.facilities import Facility
@@ -77,22 +77,22 @@ class Objects:
 
     Attributes:
         xywhr: N x 5, in model pixels of the scene.
-        scores: N x C, how sure it is that something stands there, shared out over the classes of its family.
+        scores: of N, how sure it is that something stands there, shared out over the classes of its family.
         best: N, index of the class that each is called.
     """
 
     xywhr: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    scores: ClassScores
     best: NDArray[np.int64]
 
     @cached_property
     def score(self) -> NDArray[np.float64]:
         """N, probability that something of that class's family stands there."""
-        return np.asarray(np.minimum(self.scores.sum(axis=1), 1.0))
+        return self.scores.total
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Some of them."""
-        return type(self)(self.xywhr[rows], self.scores[rows], self.best[rows])
+        return type(self)(self.xywhr[rows], self.scores.take(rows), self.best[rows])
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def detection_rows(
                 "class": [spec.classes[index] for index in found.best[inside]],
                 "score": found.score[inside],
                 **{column_of(name): 0.0 for name in table.names},
-                **{column_of(name): found.scores[inside, i] for i, name in enumerate(spec.classes)},
+                **found.scores.take(inside).columns(),
                 "detected": found.score[inside] >= threshold[found.best[inside]],
                 "length_m": sides_m[inside, 0],
                 "width_m": sides_m[inside, 1],

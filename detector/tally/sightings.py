@@ -18,9 +18,9 @@ from detector.config import ClassTable
 from detector.counting.combine import best_first
 from detector.counting.domain import PICTURE, Domain, object_values
 from detector.counting.samples import METADATA, Bools, Floats, Sample, density
-from detector.errors import UsageError
 from detector.inputs.acquisition import date_in_name
 from detector.pixels.georef import GEOD
+from detector.runfolder import need_columns
 from detector.tracks import Tracks
 
 FULLY_SEEN = 0.98
@@ -84,7 +84,7 @@ class View:
 
     def may_be(self, classes: Collection[str]) -> Bools:
         """(D,) which detections may be of these classes: those of their families, whatever their names."""
-        return np.asarray(self.scores.of(classes) > 0)
+        return self.scores.may_be(classes)
 
     def sample(self, classes: Collection[str]) -> Sample:
         """The detections that may be of these classes, as counting takes them."""
@@ -212,11 +212,7 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, table: ClassTable
     Raises:
         UsageError: a table lacks a column, since an earlier version made it.
     """
-    if missing := sorted({*PICTURE} - {*scenes.columns}):
-        raise UsageError(
-            f"scenes.parquet: has no columns {', '.join(missing)}: an earlier version made it.",
-            "Run the same `railcars detect` (or `railcars run`) command again.",
-        )
+    need_columns("scenes.parquet", scenes, sorted(PICTURE))
     places = detections.groupby(["scene_id", "facility_id"]).indices
     outlines = _outlines(detections)
     lonlat = _centres(outlines)

@@ -154,7 +154,7 @@ def label(found: Found, truth: Truth, matched: Index, classes: tuple[str, ...]) 
         matched: (D,) as `match` gives it.
         classes: of the group; detections that may be of these take part, whatever their names.
     """
-    row = np.flatnonzero((found.scores.of(classes) > 0) & (matched != IGNORED))
+    row = np.flatnonzero(found.scores.may_be(classes) & (matched != IGNORED))
     in_group = of_group(truth, classes)
     target = matched[row]
     is_true = np.zeros(row.size, dtype=bool)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Found:
     p_true: Floats
     detected: Bools
 
-    @property
+    @cached_property
     def score(self) -> Floats:
         """(D,) how sure it is that something of the family stands there."""
         return self.scores.total

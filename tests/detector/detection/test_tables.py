@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from shapely.geometry import box
 
+from detector.classscores import ClassScores
 from detector.config import class_table
 from detector.detection.qgis import COLOURS
 from detector.detection.rows import (
@@ -47,8 +48,9 @@ def objects(*rows: tuple[float, float, float, float, str]) -> Objects:
     """Objects from centre, length and width in model pixels, and class."""
     names = class_table().names
     xywhr = np.array([[x, y, w, h, 0.3] for x, y, w, h, _ in rows], dtype=np.float64).reshape(-1, 5)
-    scores = np.array([[0.8 * (name == kind) for name in names] for *_, kind in rows]).reshape(-1, len(names))
-    return Objects(xywhr, scores, scores.argmax(axis=1))
+    kinds = np.array([kind for *_, kind in rows], dtype=str)
+    scores = ClassScores.named(kinds, np.full(len(rows), 0.8), names)
+    return Objects(xywhr, scores, scores.values.argmax(axis=1))
 
 
 def ground(scene: Scene, folder: Path) -> Ground:
