@@ -101,8 +101,7 @@ def _power(streams: list[Stream], found: list[npt.NDArray[np.bool_]]) -> dict[st
 
 def is_queued(verdict: Verdict) -> bool:
     """Whether the date goes to the recount queue."""
-    is_tested = verdict.n >= RULES.min_history
-    return is_tested and verdict.p_usual <= RULES.queue_p and verdict.p_record >= RULES.queue_record
+    return RULES.can_judge(verdict) and verdict.p_usual <= RULES.queue_p and verdict.p_record >= RULES.queue_record
 
 
 def seed_case(today: float, n: int, repeats: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -121,7 +120,7 @@ def quiet_rates(streams: list[Stream]) -> tuple[float, float]:
         verdict.p_usual
         for one in streams
         for verdict, factor in zip(one.verdicts, one.factor, strict=True)
-        if factor == 1 and verdict.n >= RULES.min_history
+        if factor == 1 and RULES.can_judge(verdict)
     ]
     return float(np.mean(np.array(quiet) <= 0.01)), float(np.mean(np.array(quiet) <= 0.001))
 

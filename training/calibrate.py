@@ -15,6 +15,7 @@ from rich.console import Console
 from detector.config import ClassTable, class_table
 from detector.console import tell
 from detector.counting.domain import Domain, fit_domain
+from detector.counting.inflation import MIN_SCENES
 from detector.counting.interval import calibrate
 from detector.counting.samples import Floats, Labelled, Sample, density
 from detector.errors import RailcarsError, UsageError
@@ -76,7 +77,7 @@ def calibration_of(
     for group, classes in table.groups.items():
         scenes = labelled_scenes(places, classes, table)
         n_objects = sum(scene.n_true for scene in scenes)
-        if n_objects >= MIN_OBJECTS:
+        if n_objects >= MIN_OBJECTS and len(scenes) >= MIN_SCENES:
             rng = np.random.default_rng(seed)
             groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes))
     return CalibrationFile(
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     install((), shipped, weights.folder)
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
-    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects'}.", markup=False, soft_wrap=True)
+    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects and scenes'}.", markup=False, soft_wrap=True)
     told = ", ".join(f"{family} {score:g}" for family, score in shipped.operating_threshold.items())
     Console().print(f"{options.weights}: operating threshold {told}.", markup=False, soft_wrap=True)
     return 0

@@ -1,10 +1,9 @@
 """Algorithm S, step 1: what a facility's usual counts look like, from its history.
 
 y ~ NB(mean lambda, variance lambda + psi lambda^2); flat prior on log lambda, log psi ~ N(log 0.35, 0.9^2),
-on a grid.
+on a grid that reaches as far as the posterior does.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,15 @@ _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI = 0.35
 _PSI_SD = np.linspace(-3, 3, _N_PSI)  # in log, from the usual one
 _PSI, _LOG_PRIOR = _USUAL_PSI * np.exp(0.9 * _PSI_SD), -0.5 * _PSI_SD[:, None] ** 2
-_STEPS = np.linspace(-1, 1, _N_LAMBDA)
+_SOME_PSI = [0, 5, 9, 14, 18, 23]  # tell where the rates lie
+_FARTHEST = 4.0  # in log: how far above the highest count rates are looked for
+_LEAST_SHOWN = 0.5  # objects on all dates together: dates without any tell no lower rates apart
 _Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
 _SUMMED = 200  # numbers whose probabilities are sooner summed up than one tail is found by its function
 _OUT_OF_REACH = 30.0  # in log-weight: e^-30 is 1e-13
+_FAR_OFF = 18.0  # in log-weight, of a rate beside the likeliest: e^-18 is 2e-8
 _SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
 
 
@@ -95,22 +97,41 @@ class Background:
 def fit_background(history: Counts, season: Floats | None = None) -> Background:
     """Posterior on the grid.
 
+    The prior is improper at both ends. Dates without any object bound rates from below only by their number: the grid
+    begins where they would show half an object together, so that after n empty dates one object has a probability of
+    about 1 / n. Lower bounds alone bound no rate from above: of a history without a date that was seen whole, the
+    posterior is that of the end of the grid.
+
     Args:
         history: earlier counts, at least one.
         season: (n,) log of each date's seasonal factor relative to today's; none by default.
     """
     log_season = np.zeros(history.value.size) if season is None else season
     value = np.round(history.value)
-    level = float(np.mean(value * np.exp(-log_season))) + 0.5
-    spread = max(_USUAL_PSI, float(np.var(value)) / level**2) + 1 / level
-    reach = min(max(6 * math.sqrt(spread / value.size), 0.6), 4.0)
-    grid = Grid(level * np.exp(reach * _STEPS), _PSI)
-    exact = ~history.censored
-    log_weight = _LOG_PRIOR + _log_likelihood(value[exact], log_season[exact], grid)
-    if history.censored.any():
-        log_weight = _with_tails(log_weight, value[history.censored], log_season[history.censored], grid)
+    told = history.censored == history.censored.all()  # the dates that were seen whole; all, where none was
+    lowest = _LEAST_SHOWN / float(np.exp(log_season[told]).sum())
+    highest = (float((value * np.exp(-log_season)).max()) + _LEAST_SHOWN) * np.exp(_FARTHEST)
+    wide = _rates(lowest, highest)
+    likeliest = _log_weight(value, history.censored, log_season, wide, _SOME_PSI).max(axis=0)
+    near = np.flatnonzero(likeliest > likeliest.max() - _FAR_OFF)
+    rates = _rates(wide[max(near[0] - 1, 0)], wide[min(near[-1] + 1, _N_LAMBDA - 1)])
+    log_weight = _log_weight(value, history.censored, log_season, rates, slice(None))
     weight = np.exp(log_weight - log_weight.max())
-    return Background(grid, weight / weight.sum())
+    return Background(Grid(rates, _PSI), weight / weight.sum())
+
+
+def _rates(lowest: float, highest: float) -> Floats:
+    """(70,) rates, evenly spread in log."""
+    return np.asarray(np.geomspace(lowest, highest, _N_LAMBDA), dtype=np.float64)
+
+
+def _log_weight(value: Floats, censored: Bools, log_season: Floats, rates: Floats, chosen: slice | list[int]) -> Floats:
+    """(P, R) log of the posterior's density, up to a constant, for some of the dispersions."""
+    grid, exact = Grid(rates, _PSI[chosen]), ~censored
+    log_weight = _LOG_PRIOR[chosen] + _log_likelihood(value[exact], log_season[exact], grid)
+    if censored.any():
+        log_weight = _with_tails(log_weight, value[censored], log_season[censored], grid)
+    return log_weight
 
 
 def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid) -> Floats:
@@ -157,29 +178,31 @@ def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
     return np.asarray(out, dtype=np.float64)
 
 
-def seasonal_offsets(value: Floats, years: Floats, today_year: float) -> Floats:
+def seasonal_offsets(counts: Counts, years: Floats, today_year: float) -> Floats:
     """(n,) log seasonal factor of each date relative to today's, from one yearly harmonic.
 
-    Zero unless there are 40 dates over 3 years and the harmonic is significant (F test, 1 %).
+    Zero unless there are 40 dates over 3 years and the harmonic is significant (F test, 1 %). Dates of which only a
+    part was seen take no part in that: winters under cloud would look like winters without traffic.
 
     Args:
-        value: (n,) counts.
+        counts: n earlier counts.
         years: (n,) decimal years.
         today_year: decimal year of today.
     """
-    n = value.size
-    if n < _SEASON_DATES or np.ptp(years) < _SEASON_YEARS:
-        return np.zeros(n)
-    response = np.log(value + 0.5)
+    whole = ~counts.censored
+    n, none = int(whole.sum()), np.zeros(years.size)
+    if n < _SEASON_DATES or np.ptp(years[whole]) < _SEASON_YEARS:
+        return none
+    response = np.log(counts.value[whole] + 0.5)
 
     def harmonic(at: Floats) -> Floats:
         return np.column_stack([np.cos(2 * np.pi * at), np.sin(2 * np.pi * at)])
 
-    design = np.column_stack([np.ones(n), harmonic(years)])
+    design = np.column_stack([np.ones(n), harmonic(years[whole])])
     fitted, *_ = np.linalg.lstsq(design, response, rcond=None)
     left = float(((response - design @ fitted) ** 2).sum())
     explained = float(((response - response.mean()) ** 2).sum()) - left
     if left <= 0 or fdtrc(2, n - 3, explained / 2 / (left / (n - 3))) > _SEASON_P:
-        return np.zeros(n)
+        return none
     today = harmonic(np.array([today_year]))[0]
     return np.asarray((harmonic(years) - today) @ fitted[1:], dtype=np.float64)

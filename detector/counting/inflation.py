@@ -17,6 +17,7 @@ from detector.counting.samples import Floats, Labelled, folds
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 FACILITIES_FOR_GUARANTEE = 19
+MIN_SCENES = 2
 _FACILITIES_FOR_HIERARCHY = 39
 _CAP = 3.0
 
@@ -36,8 +37,6 @@ class Nonconformity:
     def inflation(self, level: float) -> float:
         """Factor c >= 1 for an interval at `level`, always finite."""
         scores = self.scores[:, LEVELS.index(level)]
-        if scores.size == 0:
-            return 1.0
         _, code = np.unique(np.array(self.facility), return_inverse=True)
         n_facilities = int(code.max()) + 1
         if n_facilities >= _FACILITIES_FOR_HIERARCHY:
@@ -71,14 +70,17 @@ def nonconformity(n_true: float, draws: Floats) -> Floats:
 
 
 def cross_fit(scenes: Sequence[Labelled], n_draws: int, rng: np.random.Generator) -> Nonconformity:
-    """Out-of-fold nonconformity by facility; with a single facility, by scene."""
+    """Out-of-fold nonconformity by facility; with a single facility, by scene.
+
+    Raises:
+        ValueError: there are fewer than two scenes, so that none can be judged by the others.
+    """
+    if len(scenes) < MIN_SCENES:
+        raise ValueError(f"a calibration needs {MIN_SCENES} labelled scenes at least. Received: {len(scenes)}.")
     facility = tuple(scene.facility for scene in scenes)
     groups = np.array(facility if len(set(facility)) > 1 else [str(i) for i in range(len(scenes))])
     scores = np.zeros((len(scenes), len(LEVELS)))
-    splits = folds(groups)
-    if not splits:
-        return Nonconformity((), np.zeros((0, len(LEVELS))))
-    for rest, held in splits:
+    for rest, held in folds(groups):
         model = fit_model([scenes[i] for i in rest])
         for i in held:
             draws = draw_counts(model, scenes[i].sample, n_draws, rng)

@@ -34,6 +34,7 @@ class Verdict:
         p_record: probability that today's true number exceeds that of every earlier date.
         p_rank: (1 + number of earlier counts at least as high) / (n + 1); its floor is 1 / (n + 1).
         n: earlier dates compared.
+        n_whole: of these, those that show all of what is compared; the others bound its counts from below.
         maximum: highest earlier count.
     """
 
@@ -41,6 +42,7 @@ class Verdict:
     p_record: float
     p_rank: float
     n: int
+    n_whole: int
     maximum: float
 
 
@@ -72,6 +74,7 @@ def assess(today: Counts, history: Counts, season: Floats | None = None) -> Verd
         p_record=p_record(today, history, _usual(background, today, history, log_season)),
         p_rank=(1 + as_high) / (int(ranked.sum()) + 1),
         n=history.value.size,
+        n_whole=int((~history.censored).sum()),
         maximum=float(history.value.max()),
     )
 
@@ -133,19 +136,23 @@ class Rules:
     fdr: float = 0.05
     lord_alpha: float = 0.02
 
+    def can_judge(self, verdict: Verdict) -> bool:
+        """Whether the history has enough dates for a verdict: bounds alone do not say what is usual."""
+        return verdict.n_whole >= self.min_history
+
 
 def decide(verdicts: Sequence[Verdict], rules: Rules) -> list[str]:
     """One word per verdict, all verdicts of one release, or of one stream in order of date, together.
 
     `yes` where p_usual is at most `queue_p`, p_record at least `queue_record`, and the control of multiplicity agrees;
-    `elevated` where p_usual passes and only one of the other two; `too few dates` below `rules.min_history`; else
+    `elevated` where p_usual passes and only one of the other two; `too few dates` where `rules.can_judge` says no; else
     `within usual range`. The control is over all tested dates: Benjamini-Hochberg for a release, LORD++ for a stream.
     A date that fails on p_usual or p_record is entered with p = 1, so that its discoveries are what is published.
 
     Law: in a stream, later dates change no word.
     """
     p_usual = np.array([verdict.p_usual for verdict in verdicts])
-    is_tested = np.array([verdict.n >= rules.min_history for verdict in verdicts], dtype=bool)
+    is_tested = np.array([rules.can_judge(verdict) for verdict in verdicts], dtype=bool)
     is_unusual = is_tested & (p_usual <= rules.queue_p)
     is_record = np.array([verdict.p_record >= rules.queue_record for verdict in verdicts], dtype=bool)
     agrees = np.zeros(len(verdicts), dtype=bool)

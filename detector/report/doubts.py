@@ -198,8 +198,8 @@ def changes(row: CountRow, latest: CountRow, name: str, min_history: int) -> lis
         )
     if row.surge == "too few dates":
         found.append(
-            f"More history: {words.counted(row.baseline_n, 'earlier date')} so far, {min_history} are needed for a "
-            "verdict. Older images and counts by eye (--history) both serve."
+            f"More history: {words.counted(row.baseline_whole, 'earlier date')} so far that show all that is seen now, "
+            f"{min_history} are needed for a verdict. Older images and counts by eye (--history) both serve."
         )
     if row.surge in {"yes", "elevated"}:
         found.append(

@@ -32,6 +32,7 @@ class CountRow:
     observed_fraction: float
     flags: tuple[str, ...]
     baseline_n: int
+    baseline_whole: int
     baseline_max: float | None
     p_surge: float | None
     p_usual: float | None
@@ -101,6 +102,7 @@ def count_rows(counts: pd.DataFrame) -> dict[tuple[str, str], tuple[CountRow, ..
         "n_detected": [int(value) for value in counts["n_detected"]],
         "observed_fraction": [float(value) for value in counts["observed_fraction"]],
         "baseline_n": [int(value or 0) for value in _numbers(counts, "baseline_n")],
+        "baseline_whole": [int(value or 0) for value in _numbers(counts, "baseline_whole")],
         "flags": [_flags(value) for value in counts["flags"]],
     }
     found: dict[tuple[str, str], list[CountRow]] = {}

@@ -44,6 +44,8 @@ FLAGS = {
     "eye_counts_whole": "earlier counts by eye are of the whole facility: a surge may be missed",
     "track_cap": "the hidden tracks hold no more than the upper end",
     "several_scenes": "several images combined",
+    "scenes_left_out": "another image of the same minute not used: it shows too different a number",
+    "gsd_stated": "pixel size as stated, with no map to check it",
     "other_times_unused": "images of another hour not used",
     "date_disputed": "the file's name says another date than its tag",
     "no_calibration": "weights without a calibration of their own: no interval (`make calibrate` fits one)",

@@ -106,9 +106,10 @@ def baseline(today: Sighting, earlier: list[Sighting], eye: EyeCounts, tally: Ta
         eye.before(today.date) if tally.group == EYE_GROUP else EyeCounts(),
     )
     years = np.array([_decimal_year(day) for day in dates])
+    counts = Counts(table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(bool))
     return Baseline(
-        counts=Counts(table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(bool)),
-        season=seasonal_offsets(table[:, 0], years, _decimal_year(today.date)),
+        counts=counts,
+        season=seasonal_offsets(counts, years, _decimal_year(today.date)),
         since=min(dates) if dates else None,
         seen=found[is_whole, 0],
         total=total[is_whole],

@@ -43,6 +43,7 @@ COLUMNS = (
     "p_usual",
     "p_rank",
     "baseline_since",
+    "baseline_whole",
     "seen_count",
     "seen_lo95",
     "seen_hi95",
@@ -53,9 +54,10 @@ COLUMNS = (
     "train_count",
     "verdict",
 )
+_TOLD_BY_CAP = 0.025  # of the draws: from there on the tracks set the upper end of the 95 % interval
 _MIN_TOTALS = 3  # fully seen dates needed to know a facility's usual total
 _NO_JUDGEMENT = {"p_surge": float("nan"), "p_usual": float("nan"), "surge": NOT_CALIBRATED}
-_NO_VERDICT = Verdict(float("nan"), float("nan"), float("nan"), 0, float("nan"))
+_NO_VERDICT = Verdict(float("nan"), float("nan"), float("nan"), 0, 0, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
     flags = [*sighting.flags, *past.flags, *tally.counter.flags]
     outside = tally.outside(sighting)
     flags += [f"domain:{name}" for name in outside] + (["insured"] if outside else [])
+    flags += ["scenes_left_out"] if tally.leaves_out(sighting) else []
     published = {"count": seen.count, **interval_columns(seen.low, seen.high)}
     if not sighting.is_full:
         published, told = partly_seen(sighting, past, tally, config)
@@ -227,7 +230,7 @@ def partly_seen(
         inner_low, inner_high = min(inner_low, start), max(inner_high, end, inner_low + 1)
         low[level], high[level] = inner_low, inner_high
     published = {"count": count if kind == "total" else nan, **interval_columns(low, high)}
-    flags = ["track_cap"] if (hidden == cap).any() else []
+    flags = ["track_cap"] if (hidden == cap).mean() > _TOLD_BY_CAP else []
     return published, flags if kind == "total" else ["no_estimate", *flags]
 
 
@@ -261,9 +264,10 @@ def _verdict(seen: Estimate, past: Baseline) -> Verdict:
 
 def _verdict_columns(verdict: Verdict, word: str, rules: Rules) -> dict[str, object]:
     """The verdict's columns; probabilities are withheld where there are too few dates to mean anything."""
-    told = verdict.n >= rules.min_history
+    told = rules.can_judge(verdict)
     return {
         "baseline_n": verdict.n,
+        "baseline_whole": verdict.n_whole,
         "baseline_max": verdict.maximum,
         "p_surge": verdict.p_record if told else float("nan"),
         "surge": word,

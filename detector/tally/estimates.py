@@ -7,7 +7,7 @@ from datetime import date
 
 import numpy as np
 
-from detector.counting.combine import combine_repeats
+from detector.counting.combine import agreeing, combine_repeats
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Estimate, ends, from_draws, from_many_draws, insured
 from detector.counting.posterior import Draws, Joint, Scenes, column_sums, objects_among
@@ -22,10 +22,20 @@ _AT_ONCE = 20  # sightings: what is drawn of them fits into a processor's cache
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A sighting's count, and what was drawn of each of its views."""
+    """A sighting's count, and what was drawn of the views that it is made of.
+
+    Attributes:
+        estimate: the count.
+        used: which of the sighting's views, the best one first: those that are inside of the calibration as it is, and
+            agree with it.
+        objects: what was drawn of these.
+        leaves_out: whether other views of the same minute are none of them.
+    """
 
     estimate: Estimate
+    used: tuple[int, ...]
     objects: "tuple[_Objects, ...]"
+    leaves_out: bool
 
     @property
     def is_plain(self) -> bool:
@@ -54,22 +64,24 @@ class _Objects:
 
 @dataclass
 class SceneNormals:
-    """Standard normals that all groups in a scene share, drawn once for all; kept for one facility at a time."""
+    """Standard normals that all counts of a scene share, drawn once for all groups; kept for one facility at a time."""
 
-    _known: dict[tuple[date, int, int], Floats] = field(default_factory=dict)
+    _known: dict[tuple[str, int, int], Floats] = field(default_factory=dict)
     _at: str = ""
 
     def of(self, sighting: Sighting, n_draws: int, seed: int) -> Floats:
-        """(n_draws, 2 + K) numbers that depend on facility, date and seed alone.
+        """(n_draws, 2 + K) numbers that depend on the minute of acquisition and on the seed alone.
 
-        Not on the scene's name or its cut into files, so that neither moves a count.
+        Facilities seen at once are seen in one scene. Not on the scene's name or its cut into files, so that neither
+        moves a count. Where files tell no hour, all scenes of a day are taken for one: their sum is then wider.
         """
         if sighting.facility_id != self._at:
             self._at = sighting.facility_id
             self._known.clear()
-        key = sighting.date, n_draws, seed
+        minute = f"{sighting.views[0].acquired:%Y-%m-%dT%H:%M}"
+        key = minute, n_draws, seed
         if key not in self._known:
-            rng = _rng(seed, f"scene|{sighting.facility_id}|{sighting.date}")
+            rng = _rng(seed, f"scene|{minute}")
             self._known[key] = Joint.scene_normals(n_draws, rng)
         return self._known[key]
 
@@ -136,7 +148,9 @@ class Tally:
         out = np.empty((len(drawn), 3))
         plain = np.array([one.is_plain for one in drawn], dtype=bool)
         if plain.any():
-            pairs = [(one.objects[0], part[0]) for one, part in zip(drawn, parts, strict=True) if one.is_plain]
+            pairs = [
+                (one.objects[0], part[one.used[0]]) for one, part in zip(drawn, parts, strict=True) if one.is_plain
+            ]
             there = np.array([column_sums(one.draws.is_true[part.inside[one.used]]) for one, part in pairs])
             found, missed, at_z = (
                 np.array(rows)
@@ -154,13 +168,17 @@ class Tally:
         """In what its views are unlike those of the calibration."""
         return tuple(name for one in self._drawn(sighting).objects for name in one.outside)
 
+    def leaves_out(self, sighting: Sighting) -> bool:
+        """Whether views of the same minute take no part: they show too different a number, or are outside."""
+        return self._drawn(sighting).leaves_out
+
     def _drawn(self, sighting: Sighting) -> _Drawn:
         self.look_at([sighting])
         return self._known[sighting.date]
 
     def _cut(self, drawn: _Drawn, parts: tuple[Part, ...]) -> Estimate:
         estimates = []
-        for one, part in zip(drawn.objects, parts, strict=True):
+        for one, part in zip(drawn.objects, [parts[i] for i in drawn.used], strict=True):
             plain = from_draws(one.draws.among(part.inside[one.used], part.kept, one.at_z), self.counter.inflation)
             estimates.append(self._told(plain, is_outside=bool(one.outside)))
         return combine_repeats(estimates, self.repeat_rho)
@@ -201,8 +219,16 @@ class Tally:
         return [view.outside(domain) for view in views]
 
     def _of_date(self, views: Sequence[tuple[Estimate, _Objects]]) -> _Drawn:
-        estimates, objects = zip(*views, strict=True)
-        return _Drawn(combine_repeats(estimates, self.repeat_rho), tuple(objects))
+        """The count of views of the same minute, the best one first: of those that say the same.
+
+        A view outside of the calibration says nothing beside a best one inside.
+        """
+        best_outside = views[0][1].outside
+        able = [i for i, (_, objects) in enumerate(views) if best_outside or not objects.outside]
+        agree = [able[i] for i in agreeing([views[i][0] for i in able], self.repeat_rho)]
+        estimates, objects = zip(*(views[i] for i in agree), strict=True)
+        combined = combine_repeats(estimates, self.repeat_rho)
+        return _Drawn(combined, tuple(agree), tuple(objects), leaves_out=len(agree) < len(views))
 
     def _told(self, plain: Estimate, *, is_outside: bool) -> Estimate:
         """The count of one view; with the insurance factor where the view is outside of the calibration."""

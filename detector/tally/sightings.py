@@ -161,7 +161,7 @@ class Sighting:
         facility_id: the facility.
         date: the date, UTC.
         views: the best view first; more than one where scenes minutes apart show the same area.
-        n_scenes: scenes used.
+        n_scenes: scenes that the views are made of.
         flags: what the reader must know of this date.
         hidden_tracks: the facility's track lines outside of the visible part; None where that is not known.
     """
@@ -325,32 +325,49 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
         views[i] for i in order if abs((views[i].acquired - best.acquired).total_seconds()) <= 60 * same_time_minutes
     ]
     flags = [] if len(together) == len(views) else ["other_times_unused"]
-    if len(together) > 1:
+    used = _of_use(together)
+    seen = _mosaic(used)
+    if len(used) > 1:
         flags.append("several_scenes")
-    used = _mosaic(together)
-    if used[0].observed < FULLY_SEEN:
+    if seen[0].observed < FULLY_SEEN:
         flags.append("partial")
-    if max(view.cloud_cover for view in together) > _CLOUDY:  # what no mask leaves out counts as visible
+    if max(view.cloud_cover for view in used) > _CLOUDY:  # what no mask leaves out counts as visible
         flags.append("cloud")
-    if any(view.is_disputed for view in together):
+    if any(view.is_disputed for view in used):
         flags.append("date_disputed")
-    return Sighting(facility_id, day, used, len(together), tuple(flags))
+    if best.visible.is_empty:
+        flags += ["gsd_stated"] + (["scenes_left_out"] if len(used) < len(together) else [])
+    return Sighting(facility_id, day, seen, len(used), tuple(flags))
+
+
+def _of_use(views: list[View]) -> list[View]:
+    """Those of one time that show what the best one shows; all, where together they show more than that.
+
+    Pictures without georeference that show a part each may show different parts: the best one alone is of use.
+    """
+    best = views[0]
+    if best.visible.is_empty:
+        return [best, *(view for view in views[1:] if min(view.observed, best.observed) >= FULLY_SEEN)]
+    if _show_no_more(views):
+        return [view for view in views if view.part_in(best.visible).share >= FULLY_SEEN]
+    return views
 
 
 def _mosaic(views: list[View]) -> tuple[View, ...]:
     """Views of the best one's footprint side by side; where others see more, one mosaic of all."""
     best = views[0]
-    if len(views) == 1:
-        return (best,)
-    if best.visible.is_empty:
-        return tuple(view for view in views if view.observed >= best.observed - (1 - FULLY_SEEN))
-    union = shapely.union_all([view.visible for view in views])
-    if shapely.area(union) * FULLY_SEEN <= shapely.area(best.visible):
-        return tuple(view for view in views if view.part_in(best.visible).share >= FULLY_SEEN)
+    if best.visible.is_empty or _show_no_more(views):
+        return tuple(views)
     mosaic = best
     for view in views[1:]:
         mosaic = mosaic.joined(view)
     return (mosaic,)
+
+
+def _show_no_more(views: list[View]) -> bool:
+    """Whether all views together show no more than the best one, but for slivers."""
+    union = shapely.union_all([view.visible for view in views])
+    return bool(shapely.area(union) * FULLY_SEEN <= shapely.area(views[0].visible))
 
 
 def _outlines(detections: pd.DataFrame) -> npt.NDArray[np.object_]:

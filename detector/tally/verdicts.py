@@ -22,17 +22,18 @@ def verdict_sentence(row: Mapping[str, object], rules: Rules) -> str:
     """The sentence of one row of the counts table, judged by these rules.
 
     For example: "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since
-    2018 was 20; a surge, confirmed against all dates of this run (Benjamini-Hochberg, 5 %); probability that this is
-    a new record > 0.999".
+    2018 was 20; a surge, confirmed against all counts of railcars in this run (Benjamini-Hochberg, 5 %); probability
+    that this is a new record > 0.999".
     """
     return "; ".join([_count(row), *_comparison(row, rules)])
 
 
-def control_words(rules: Rules) -> str:
-    """What a surge was held against, and how."""
+def control_words(rules: Rules, group: str) -> str:
+    """What a surge was held against, and how: each group is a family of tests of its own."""
+    counts = f"against all counts of {_units(group, 2)}"
     if rules.control == "stream":
-        return f"against all dates up to then (LORD++, {100 * rules.lord_alpha:g} %)"
-    return f"against all dates of this run (Benjamini-Hochberg, {100 * rules.fdr:g} %)"
+        return f"{counts} up to then (LORD++, {100 * rules.lord_alpha:g} %)"
+    return f"{counts} in this run (Benjamini-Hochberg, {100 * rules.fdr:g} %)"
 
 
 def probability(value: float) -> str:
@@ -82,8 +83,8 @@ def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
     )
     surge, usual, record = str(row["surge"]), _value(row, "p_usual"), _value(row, "p_surge")
     if surge == TOO_FEW:
-        earlier = f"only {n:.0f} earlier date{'' if n == 1 else 's'}" if n else "no earlier date"
-        return [f"{earlier} to compare with, too few for a verdict"]
+        return [f"{_earlier(round(n), round(_value(row, 'baseline_whole') or 0.0))}, too few for a verdict"]
+    control = control_words(rules, str(row["group"]))
     images = f"the {n:.0f} images since {_year(since)}"
     most = f"{highest:.0f}" if highest is not None else "unknown"
     part = "" if (_value(row, "observed_fraction") or 0.0) >= _FULLY_SEEN else "in the part seen, "
@@ -92,16 +93,24 @@ def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
     if surge in {SURGE, ELEVATED}:
         text = [f"{part}the most seen in {images} was {most}"]
         if surge == SURGE:
-            text.append(f"a surge, confirmed {control_words(rules)}")
+            text.append(f"a surge, confirmed {control}")
         if record is not None:
             text.append(f"probability that this is a new record {_relation(record)}")
         if surge == ELEVATED and usual is not None:
             is_record = record is not None and record >= rules.queue_record
-            doubt = f"not confirmed {control_words(rules)}" if is_record else "it may be no record"
+            doubt = f"not confirmed {control}" if is_record else "it may be no record"
             high = f"unusually high (probability on a usual date {_relation(usual)})"
             text.append(f"{high}, but no established surge: {doubt}")
         return text
     return [f"{part}within the usual range of {images}, at most {most}"]
+
+
+def _earlier(n: int, n_whole: int) -> str:
+    """What there is to compare with, where that is too little."""
+    dates = f"only {n_whole} earlier date{'' if n_whole == 1 else 's'}" if n_whole else "no earlier date"
+    if n_whole == n:
+        return f"{dates} to compare with"
+    return f"{dates} show{'' if n_whole > 1 else 's'} all that is seen now"
 
 
 def _amount(number: float | None, group: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.counting.combine import best_first, combine_repeats, gls_weights
+from detector.counting.combine import agreeing, best_first, combine_repeats, gls_weights
 from detector.counting.coverage import Share, Usual, hidden_draws, publishable, visible_share
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Estimate, from_draws
@@ -98,6 +98,25 @@ def test_two_scenes_are_neither_summed_nor_independent() -> None:
 def test_a_single_scene_stays_as_it_is() -> None:
     one = repeat(50, 5)
     assert combine_repeats([one], rho=0.4) is one
+
+
+def test_a_blurred_scene_of_the_same_minute_does_not_speak() -> None:
+    sharp, alike, blurred = repeat(59, 7), repeat(52, 6, seed=1), repeat(27, 4, seed=2)
+    assert agreeing([sharp, alike, blurred], rho=0.4) == (0, 1)
+    assert agreeing([sharp, repeat(0, 0.1)], rho=0.4) == (0,)
+    assert agreeing([repeat(0, 0.1), sharp], rho=0.4) == (0,)
+
+
+def test_a_lower_count_does_not_weigh_more_because_it_is_lower() -> None:
+    rng = np.random.default_rng(5)
+    both = []
+    for _ in range(300):  # two looks at 30 cars, with errors that grow with what they show
+        first, second = (max(0.0, 30 + rng.normal(0, 4)) for _ in range(2))
+        seen = [
+            repeat(round(count), np.sqrt(0.5 * count + 0.5), seed=int(rng.integers(1e6))) for count in (first, second)
+        ]
+        both.append(combine_repeats(seen, rho=0.4).count)
+    assert np.mean(both) == pytest.approx(30, abs=0.6)
 
 
 def test_a_much_worse_scene_gets_no_negative_weight() -> None:

@@ -251,7 +251,11 @@ def test_inflation_is_the_formula() -> None:
     few = Nonconformity(tuple(f"f{i % 10}" for i in range(100)), np.tile(scores[:, None], (1, 4)))
     student = 2.262157 * np.sqrt(np.mean(scores**2))
     assert few.inflation(0.95) == pytest.approx(max(scores[95], student), rel=1e-4)
-    assert Nonconformity((), np.zeros((0, 4))).inflation(0.95) == 1.0
+
+
+def test_one_scene_is_no_calibration() -> None:
+    with pytest.raises(ValueError, match="2 labelled scenes at least"):
+        cross_fit(simulate(1, 1, np.random.default_rng(5)), 200, np.random.default_rng(6))
 
 
 def test_no_facility_is_judged_by_itself() -> None:

@@ -62,7 +62,7 @@ def test_the_case_the_project_is_for() -> None:
 
 
 def test_a_little_more_than_the_maximum_is_usual() -> None:
-    quiet = [Verdict(p_usual=0.5, p_record=0.01, p_rank=0.5, n=30, maximum=20.0)] * 33
+    quiet = [Verdict(p_usual=0.5, p_record=0.01, p_rank=0.5, n=30, n_whole=30, maximum=20.0)] * 33
     verdicts = [assess(counts([25]), counts(ordinary_history(41, seed))) for seed in range(20)]
     words = [decide([verdict, *quiet], RULES)[0] for verdict in verdicts]
     assert words.count(USUAL) >= 15
@@ -177,13 +177,87 @@ def test_seasons_are_used_only_where_they_are_real() -> None:
     years = np.sort(rng.uniform(2018, 2023, 60))
     flat = bursty(rng, 60)
     seasonal = rng.poisson(10 * np.exp(1.2 * np.cos(2 * np.pi * years))).astype(float)
-    assert (seasonal_offsets(seasonal[:39], years[:39], 2023.0) == 0).all()
-    assert (seasonal_offsets(flat, years, 2023.0) == 0).all()
-    offsets = seasonal_offsets(seasonal, years, 2023.0)
+    assert (seasonal_offsets(counts(seasonal[:39]), years[:39], 2023.0) == 0).all()
+    assert (seasonal_offsets(counts(flat), years, 2023.0) == 0).all()
+    offsets = seasonal_offsets(counts(seasonal), years, 2023.0)
     assert np.allclose(offsets, 1.2 * (np.cos(2 * np.pi * years) - 1), atol=0.6)
     winter = assess(counts([35]), counts(seasonal), offsets)
-    summer = assess(counts([35]), counts(seasonal), seasonal_offsets(seasonal, years, 2023.5))
+    summer = assess(counts([35]), counts(seasonal), seasonal_offsets(counts(seasonal), years, 2023.5))
     assert summer.p_usual < 0.1 * winter.p_usual
+
+
+def test_winters_under_cloud_are_no_season() -> None:
+    rng = np.random.default_rng(6)
+    years = 2018 + np.arange(72) / 12
+    true = bursty(rng, 72, mean=30)
+    clouded = np.flatnonzero(np.cos(2 * np.pi * years) > 0.4)
+    seen = true.copy()
+    seen[clouded] = rng.binomial(true[clouded].astype(int), 0.3)
+    history = counts(seen, censored=tuple(clouded.tolist()))
+    assert seasonal_offsets(counts(seen), years, 2024.0).any()
+    assert not seasonal_offsets(history, years, 2024.0).any()
+
+
+RATES = np.geomspace(1e-3, 1e5, 900)
+
+
+def tail_by_brute_force(history: Counts, today: float) -> float:
+    """P(Y >= today) on a grid that is far wider and finer, from where half an object is shown by all whole dates."""
+    rates = RATES[0.5 / (~history.censored).sum() <= RATES]
+    log_psi = np.log(0.35) + 0.9 * np.linspace(-3, 3, 24)[:, None]
+    shape = np.exp(-log_psi)
+    none = 1 / (1 + rates / shape)
+    weight = np.tile(-0.5 * ((log_psi - np.log(0.35)) / 0.9) ** 2, (1, rates.size))
+    for value, is_bound in zip(history.value, history.censored, strict=True):
+        weight += nbinom.logsf(value - 1, shape, none) if is_bound else nbinom.logpmf(value, shape, none)
+    weight = np.exp(weight - weight.max())
+    return float((weight * nbinom.sf(today - 1, shape, none)).sum() / weight.sum())
+
+
+@pytest.mark.parametrize(
+    ("values", "censored", "today"),
+    [
+        ([0] * 97 + [1, 1, 1], 0, (1, 3, 5)),  # a siding that is nearly always empty
+        ([0] * 40, 0, (1, 2, 4)),
+        ([30] * 50 + [80, 120, 60, 200, 90, 110, 70, 140, 100, 30], 50, (150, 300, 500)),  # mostly under cloud
+        ([25] * 20 + [100, 101, 99, 100, 102, 98, 100, 100], 20, (110, 150)),
+        ([5, 300, 20, 0, 700, 2, 90, 1], 0, (100, 2000)),
+    ],
+)
+def test_the_grid_reaches_as_far_as_the_posterior(values: list[float], censored: int, today: tuple[int, ...]) -> None:
+    history = counts(values, censored=tuple(range(censored)))
+    background = fit_background(history)
+    for number in today:
+        assert background.upper_tail(number) == pytest.approx(tail_by_brute_force(history, number), rel=0.1)
+
+
+def test_more_empty_dates_make_the_same_cars_more_of_a_surge() -> None:
+    p = [assess(counts([4]), counts(np.zeros(n))).p_usual for n in (10, 30, 100, 300)]
+    assert p == sorted(p, reverse=True)
+    assert p[-1] < 1e-5
+
+
+def test_after_empty_dates_one_car_is_as_usual_as_its_rank() -> None:
+    for n in (10, 60, 200):
+        verdict = assess(counts([1]), counts(np.zeros(n)))
+        assert verdict.p_usual == pytest.approx(verdict.p_rank, rel=0.25)
+
+
+def test_bounds_alone_are_no_history() -> None:
+    cloudy = counts(np.full(60, 25.0), censored=tuple(range(60)))
+    verdict = assess(counts([100]), cloudy)
+    assert (verdict.n, verdict.n_whole) == (60, 0)
+    assert decide([verdict], RULES) == [TOO_FEW]
+
+
+def test_quiet_dates_of_a_mostly_clouded_facility_are_rarely_queued() -> None:
+    rng, p = np.random.default_rng(8), []
+    for _ in range(300):
+        true = bursty(rng, 51, mean=100)
+        seen, clouded = true.copy(), np.arange(50) % 5 > 0
+        seen[:50][clouded] = rng.binomial(true[:50][clouded].astype(int), 0.3)
+        p.append(assess(counts(seen[50:]), counts(seen[:50], censored=tuple(np.flatnonzero(clouded)))).p_usual)
+    assert np.mean(np.array(p) <= 0.01) <= 0.03
 
 
 def test_wrong_intervals_are_refused() -> None:

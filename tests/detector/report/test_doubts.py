@@ -93,7 +93,7 @@ def test_counts_by_eye_of_counted_dates_test_the_intervals(tmp_path: Path, run: 
     [
         ({}, "an image from before 5\u00a0October 2023 that shows 68 railcars or more"),
         ({"surge": "elevated"}, "a second image within days of"),
-        ({"surge": "too few dates", "baseline_n": 5}, "8 are needed for a verdict"),
+        ({"surge": "too few dates", "baseline_n": 5, "baseline_whole": 5}, "8 are needed for a verdict"),
         ({"flags": "domain:black_point;insured"}, "like the calibration images in haze"),
         ({"observed_fraction": 0.8}, "when 80\u202f% was in view"),
     ],

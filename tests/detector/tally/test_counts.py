@@ -279,6 +279,27 @@ def test_two_scenes_of_one_date_are_one_count(calibration_file: CalibrationFile)
     assert later["count"] == pytest.approx(single["count"], abs=2)
 
 
+def test_a_blurred_scene_of_the_same_minute_takes_no_part(calibration_file: CalibrationFile) -> None:
+    tables = yard_run({**quiet(9), LAST: 60}, np.random.default_rng(12), world=EASY)
+    tables = replace(tables, scenes=tables.scenes.assign(sharpness=0.2))
+    single = row_of(count(tables, calibration_file), LAST)
+    blurred = again(tables, "a-0123abcd", 3)
+    blurred = Tables(blurred.detections.iloc[::4], blurred.scenes.assign(sharpness=0.1), {})
+    both = row_of(count(join([tables, blurred]), calibration_file), LAST)
+    assert [both[name] for name in ("count", "lo95", "hi95")] == [single[name] for name in ("count", "lo95", "hi95")]
+    assert {"several_scenes", "scenes_left_out"} <= set(both["flags"].split(";"))
+    assert "scenes_left_out" not in single["flags"]
+
+
+def test_a_scene_that_shows_no_more_is_not_named(calibration_file: CalibrationFile) -> None:
+    tables = yard_run({**quiet(9), LAST: 60}, np.random.default_rng(12), world=EASY)
+    single = row_of(count(tables, calibration_file), LAST)
+    both = row_of(count(join([tables, again(tables, "b-0123abcd", 3, outline(0.5))]), calibration_file), LAST)
+    assert {name: both[name] for name in ("count", "n_scenes", "flags")} == {
+        name: single[name] for name in ("count", "n_scenes", "flags")
+    }
+
+
 def test_two_parts_minutes_apart_make_one_whole(calibration_file: CalibrationFile) -> None:
     tables = yard_run({**quiet(9), LAST: 60}, np.random.default_rng(13), world=EASY)
     whole = row_of(count(tables, calibration_file), LAST)
@@ -300,7 +321,19 @@ def test_scenes_without_georeference_are_counted(yard: Tables, calibration_file:
     )
     row = row_of(count(bare, calibration_file), LAST)
     assert row["lo95"] <= 73 <= row["hi95"]
+    assert "gsd_stated" in row["flags"].split(";")
     assert row["surge"] == "yes"
+
+
+def test_parts_without_georeference_are_not_taken_for_one_another(calibration_file: CalibrationFile) -> None:
+    tables = yard_run({LAST: 60}, np.random.default_rng(12), world=EASY, seen_share={LAST: 0.5})
+    halves = join([tables, again(tables, "b-0123abcd", 0, outline(0.5))])
+    bare = Tables(
+        *(table.set_geometry([None] * len(table), crs="EPSG:4326") for table in (halves.detections, halves.scenes)), {}
+    )
+    row = row_of(count(bare, calibration_file), LAST)
+    assert row["n_scenes"] == 1
+    assert {"partial", "scenes_left_out"} <= set(row["flags"].split(";"))
 
 
 def test_a_run_without_detections_counts_zero(calibration_file: CalibrationFile) -> None:

@@ -74,8 +74,8 @@ def test_the_case_the_project_is_for(yard: Tables, calibration_file: Calibration
     assert surge["p_surge"] > 0.999
     assert surge["p_rank"] == pytest.approx(1 / 42)
     control = {
-        "release": "a surge, confirmed against all dates of this run (Benjamini-Hochberg, 5 %)",
-        "stream": "a surge, confirmed against all dates up to then (LORD++, 2 %)",
+        "release": "a surge, confirmed against all counts of railcars in this run (Benjamini-Hochberg, 5 %)",
+        "stream": "a surge, confirmed against all counts of railcars up to then (LORD++, 2 %)",
     }[config.control]
     assert control in surge["verdict"]
     assert (after["surge"], after["baseline_n"]) == ("within usual range", 42)

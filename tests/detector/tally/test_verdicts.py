@@ -33,18 +33,20 @@ def test_a_surge_names_the_control_that_agreed() -> None:
         "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since 2018 was 20; "
         "a surge, confirmed against {}; probability that this is a new record > 0.999"
     )
-    assert verdict_sentence(SURGE, RULES) == sentence.format("all dates of this run (Benjamini-Hochberg, 5 %)")
-    assert verdict_sentence(SURGE, STREAM) == sentence.format("all dates up to then (LORD++, 2 %)")
+    assert verdict_sentence(SURGE, RULES) == sentence.format(
+        "all counts of railcars in this run (Benjamini-Hochberg, 5 %)"
+    )
+    assert verdict_sentence(SURGE, STREAM) == sentence.format("all counts of railcars up to then (LORD++, 2 %)")
 
 
 def test_elevated_says_what_is_missing() -> None:
     elevated = {**SURGE, "surge": "elevated", "p_surge": 0.97, "p_usual": 0.004}
     high = "; unusually high (probability on a usual date = 0.004), but no established surge: "
     assert verdict_sentence(elevated, RULES).endswith(
-        f"new record = 0.97{high}not confirmed against all dates of this run (Benjamini-Hochberg, 5 %)"
+        f"new record = 0.97{high}not confirmed against all counts of railcars in this run (Benjamini-Hochberg, 5 %)"
     )
     assert verdict_sentence(elevated, STREAM).endswith(
-        f"{high}not confirmed against all dates up to then (LORD++, 2 %)"
+        f"{high}not confirmed against all counts of railcars up to then (LORD++, 2 %)"
     )
     doubtful = {**elevated, "p_surge": 0.6}
     assert verdict_sentence(doubtful, RULES).endswith(f"new record = 0.60{high}it may be no record")
@@ -65,9 +67,19 @@ def test_usual_in_the_singular() -> None:
     )
 
 
-@pytest.mark.parametrize(("n", "words"), [(0, "no earlier"), (1, "1 earlier date "), (5, "5 earlier dates ")])
-def test_too_few_dates(n: int, words: str) -> None:
-    row = {**SURGE, "surge": "too few dates", "baseline_n": n, "baseline_max": NAN, "baseline_since": None}
+@pytest.mark.parametrize(
+    ("n", "n_whole", "words"),
+    [
+        (0, 0, "; no earlier date to compare with, "),
+        (1, 1, "; only 1 earlier date to compare with, "),
+        (5, 5, "; only 5 earlier dates to compare with, "),
+        (60, 5, "; only 5 earlier dates show all that is seen now, "),
+        (60, 0, "; no earlier date shows all that is seen now, "),
+    ],
+)
+def test_too_few_dates(n: int, n_whole: int, words: str) -> None:
+    row = {**SURGE, "surge": "too few dates", "baseline_n": n, "baseline_whole": n_whole}
+    row |= {"baseline_max": NAN, "baseline_since": None}
     row |= {"p_surge": NAN, "p_usual": NAN}
     assert words in verdict_sentence(row, RULES)
     assert verdict_sentence(row, RULES).endswith("too few for a verdict")
