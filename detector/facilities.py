@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.affinity import scale
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
@@ -18,6 +19,10 @@ from detector.scene import Scene
 from detector.vectorfile import EDGE_DEG, as_text, check_on_earth, read_features
 
 EDGE_STEPS = 16  # per side of a scene's outline
+RESERVED_ID = "all"
+"""Scope of the sums over facilities, which no facility can be called."""
+_SLIVER = 0.01  # of the smaller outline: what neighbours may share where they were drawn by hand
+_SIZE_ERROR = 0.05  # of an area that follows from a stated pixel size
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,33 @@ def load_facilities(path: Path) -> tuple[Facility, ...]:
         label = f"{path}: feature {number}" + (f" (facility_id {facility_id!r})" if facility_id else "")
         if not facility_id:
             raise UsageError(f"{label} has no facility_id.", "Give it one, different from all others.")
+        if facility_id == RESERVED_ID:
+            raise UsageError(f"{label} is called like the sum over all facilities.", "Give it another facility_id.")
         if facility_id in facilities:
             raise UsageError(f"{label} repeats the facility_id of another.", "Give each feature its own.")
         _check_polygon(label, geometry)
-        area_m2 = abs(GEOD.geometry_area_perimeter(geometry)[0])
+        # Holes are subtracted only where they run the other way round than their outline.
+        area_m2 = abs(GEOD.geometry_area_perimeter(shapely.orient_polygons(geometry))[0])
         facilities[facility_id] = Facility(facility_id, as_text(name) or facility_id, geometry, area_m2)
     return tuple(facilities.values())
+
+
+def overlaps(facilities: Sequence[Facility]) -> tuple[tuple[str, str], ...]:
+    """Pairs of facilities that share more than 1 % of the smaller one: what stands there is counted in both.
+
+    Laws: neither the order of facilities nor that within a pair matters; facilities that only touch are no pair.
+
+    Returns:
+        Their `facility_id`, sorted, each pair once.
+    """
+    outlines = np.array([facility.geometry for facility in facilities], dtype=object)
+    one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    # A ratio of areas: the same in degrees as in metres, since a facility is small against the Earth.
+    shared = shapely.area(shapely.intersection(outlines[one], outlines[other]))
+    smaller = np.minimum(shapely.area(outlines[one]), shapely.area(outlines[other]))
+    found = np.column_stack([one, other])[(one < other) & (shared > _SLIVER * smaller)]
+    pairs = [sorted((facilities[i].facility_id, facilities[j].facility_id)) for i, j in found.tolist()]
+    return tuple(sorted((first, second) for first, second in pairs))
 
 
 def _check_polygon(label: str, geometry: BaseGeometry | None) -> None:
@@ -80,11 +106,11 @@ def facility_in_scene(scene: Scene, facility: Facility) -> BaseGeometry:
     """The whole outline of the facility in scene pixels, also beyond the scene; empty where they do not meet.
 
     Edges are straight in longitude and latitude and bent to the scene's projection. A scene without
-    georeference shows exactly the facility that its `facility_id` names: then the outline is the image's.
+    georeference shows the facility that its `facility_id` names, and nothing else: see `_about_picture`.
     """
     frame = box(0, 0, scene.width, scene.height)
     if scene.crs is None:
-        return frame if scene.facility_id == facility.facility_id else Polygon()
+        return _about_picture(scene, facility) if scene.facility_id == facility.facility_id else Polygon()
     if not box(*_bounds(scene)).intersects(facility.geometry):
         return Polygon()
     dense = shapely.segmentize(facility.geometry, EDGE_DEG)
@@ -92,6 +118,20 @@ def facility_in_scene(scene: Scene, facility: Facility) -> BaseGeometry:
     if not outline.is_valid:
         outline = shapely.make_valid(outline)
     return outline if outline.intersection(frame).area > 0 else Polygon()
+
+
+def _about_picture(scene: Scene, facility: Facility) -> BaseGeometry:
+    """The outline of a facility, in scene pixels, about a picture of it that has no georeference.
+
+    It is the picture's frame. Where the picture is smaller than the facility by more than 5 % it shows a part of it,
+    nobody knows which: then the outline is the frame enlarged about its middle to the facility's area, so that
+    the visible share of it is the picture's area over the facility's.
+    """
+    frame = box(0, 0, scene.width, scene.height)
+    larger = facility.area_m2 / (frame.area * scene.gsd_x_m * scene.gsd_y_m)
+    if larger <= 1 + _SIZE_ERROR:
+        return frame
+    return scale(frame, math.sqrt(larger), math.sqrt(larger))
 
 
 def footprint(scene: Scene) -> BaseGeometry:

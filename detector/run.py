@@ -1,5 +1,6 @@
 """The three steps of a run on its folder - detect, count, report - and its record, `run.json`."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from detector.config import CountConfig, DetectConfig, class_table
+from detector.console import tell
 from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
-from detector.facilities import load_facilities
+from detector.facilities import Facility, load_facilities, overlaps
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
 from detector.runfolder import read_record, readable
@@ -22,14 +24,17 @@ from detector.store import open_run_folder, replacing, write_json
 from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
 from detector.tally.history import HISTORY, load_history
-from detector.tracks import load_tracks, write_tracks
+from detector.tally.totals import flag_overlaps
+from detector.tracks import TRACKS, Tracks, kept_tracks, load_tracks, write_tracks
 from detector.weights import Weights
 
 if TYPE_CHECKING:
     from detector.scale.cluster import Cluster
 
 
+_FACILITIES = "facilities.geojson"
 _PIXELS = "corners_px"
+_NAMED = 5  # of those that a note is about
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,27 @@ class Inputs:
     manifest: Path | None = None
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What goes into counting beside the run's own detections.
+
+    Attributes:
+        history: counts by eye of the facilities; None where there are none.
+        tracks: track lines by facility; None where there are none.
+        kept_history: counts by eye that the RUN keeps, those of facilities that are no longer there too.
+        left_out: a sentence for each file kept by an earlier call of which something fits no facility.
+    """
+
+    history: pd.DataFrame | None
+    tracks: Tracks | None
+    kept_history: pd.DataFrame | None
+    left_out: tuple[str, ...]
+
+
+def _note(text: str) -> None:
+    tell(f"note: {text}", "yellow")
+
+
 def detect_step(
     inputs: Inputs,
     run: Path,
@@ -55,8 +81,11 @@ def detect_step(
     progress: Progress | None = None,
     *,
     cluster: "Cluster | None" = None,
+    note: Callable[[str], None] = _note,
 ) -> tuple[DetectResult, tuple[Rejection, ...]]:
     """Detect in all usable scenes, here or on `cluster`; writes the tables, rejected.csv and run.json.
+
+    Facilities that overlap are named with `note`.
 
     Returns:
         What was done, and every input that is not used.
@@ -66,6 +95,9 @@ def detect_step(
     """
     started = datetime.now(UTC)
     facilities = load_facilities(inputs.facilities)
+    if pairs := overlaps(facilities):
+        named = _some([f"{one!r} and {other!r}" for one, other in pairs])
+        note(f"{inputs.facilities}: facilities overlap: {named}. What stands on common ground is counted in both.")
     open_run_folder(run)
     limits = (config.gsd_min_m, config.gsd_max_m)
     survey = find_scenes(
@@ -95,21 +127,65 @@ def detect_step(
     return result, rejected
 
 
-def check_beside(facilities: Path, history: Path | None, tracks: Path | None) -> None:
+def check_beside(facilities: Path, history: Path | None, tracks: Path | None, run: Path | None = None) -> None:
     """See that what counting will need can be read, before hours of detection.
+
+    Args:
+        facilities: the facilities that will be watched.
+        history: counts by eye given on this call.
+        tracks: track lines given on this call.
+        run: the RUN folder, if it is there already: where nothing is given, what an earlier call kept is used.
 
     Raises:
         UsageError: it cannot.
     """
-    if history or tracks:
-        known = load_facilities(facilities)
-        if history:
-            load_history(history, known)
-        if tracks:
-            load_tracks(tracks, known)
+    find_beside(run, load_facilities(facilities), history, tracks)
 
 
-def count_step(run: Path, config: CountConfig, history: Path | None = None, tracks: Path | None = None) -> pd.DataFrame:
+def find_beside(
+    run: Path | None, facilities: Sequence[Facility], history: Path | None = None, tracks: Path | None = None
+) -> Beside:
+    """Counts by eye and track lines: those given, else those that an earlier call kept in the RUN folder.
+
+    What is given must fit the facilities. Of what was kept, that of facilities which are no longer there is left out.
+
+    Raises:
+        UsageError: a file or a part of it cannot be used; the message names both.
+    """
+    left_out = []
+    known = [facility.facility_id for facility in facilities]
+    eye = load_history(history, facilities) if history else None
+    if eye is None and run and (run / HISTORY).exists():
+        eye = load_history(run / HISTORY)
+        left_out += _left_out(run / HISTORY, sorted(set(eye["facility_id"]) - set(known)))
+    lines = load_tracks(tracks, facilities) if tracks else None
+    if lines is None and run and (run / TRACKS).exists():
+        lines, unfit = kept_tracks(run / TRACKS, facilities)
+        left_out += _left_out(run / TRACKS, unfit)
+    used = None if eye is None else eye[eye["facility_id"].isin(known)].reset_index(drop=True)
+    return Beside(used, lines, eye, tuple(left_out))
+
+
+def _left_out(path: Path, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    named = _some([repr(name) for name in names])
+    return [f"{path}: what it holds of {named} is left out, since no facility of the run has that name and place."]
+
+
+def _some(texts: Sequence[str]) -> str:
+    """The first few texts, and how many more there are."""
+    more = len(texts) - _NAMED
+    return ", ".join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def count_step(
+    run: Path,
+    config: CountConfig,
+    history: Path | None = None,
+    tracks: Path | None = None,
+    note: Callable[[str], None] = _note,
+) -> pd.DataFrame:
     """Count what a run detected; writes the tables of counts and totals and fills `p_true` of the detections.
 
     Args:
@@ -117,6 +193,7 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         config: counting settings.
         history: CSV of counts made by eye; kept as history.csv, which a later call finds by itself.
         tracks: GeoJSON or GeoPackage of track lines; kept as tracks.geojson, which a later call finds by itself.
+        note: told what of the kept files is left out.
 
     Returns:
         The counts, a row per facility, date and group.
@@ -126,12 +203,12 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         WeightsError: the calibration beside the weights is damaged.
     """
     record = read_record(run)
-    by_eye, kept = run / HISTORY, run / "tracks.geojson"
-    told = history or (by_eye if by_eye.exists() else None)
-    drawn = tracks or (kept if kept.exists() else None)
-    facilities = load_facilities(run / "facilities.geojson") if told or drawn else ()
-    eye = load_history(told, facilities) if told else None
-    lines = load_tracks(drawn, facilities) if drawn else None
+    with readable(run / _FACILITIES) as path:
+        path.stat()  # where it is missing, the command that writes it is named
+        facilities = load_facilities(path)
+    beside = find_beside(run, facilities, history, tracks)
+    for sentence in beside.left_out:
+        note(sentence)
     calibration = _calibration(record)
     with readable(run / "detections.parquet") as path:
         detections = _without_pixels(path)
@@ -141,32 +218,36 @@ def count_step(run: Path, config: CountConfig, history: Path | None = None, trac
         detections,
         scenes,
         calibration=calibration,
-        history=eye,
+        history=beside.history,
         config=config,
         classes=class_table(),
-        tracks=lines,
+        tracks=beside.tracks,
     )
     give_back()  # the peak is while the tables are written, beside what counting has left in pieces
-    if lines is not None:
-        write_tracks(kept, lines)
-    if eye is not None:
-        with replacing(by_eye) as scratch:
-            eye.to_csv(scratch, index=False, float_format="%.6g")
+    if tracks and beside.tracks is not None:
+        write_tracks(run / TRACKS, beside.tracks)
+    if beside.kept_history is not None:
+        _write_csv(run / HISTORY, beside.kept_history)
     filled = gpd.GeoDataFrame(counted.detections, crs=detections.crs)
     del detections
     write_tables(run, _with_pixels(filled, run / "detections.parquet"), scenes)
-    for name, table in (("counts", counted.counts), ("totals", counted.totals)):
+    totals = flag_overlaps(counted.totals, overlaps(facilities))
+    for name, table in (("counts", counted.counts), ("totals", totals)):
         with replacing(run / f"{name}.parquet") as scratch:
             table.to_parquet(scratch, index=False)
-        with replacing(run / f"{name}.csv") as scratch:
-            table.to_csv(scratch, index=False, float_format="%.6g")
+        _write_csv(run / f"{name}.csv", table)
     record["config"]["count"] = config.model_dump()
-    record["history"] = file_facts(by_eye) if eye is not None else None
-    record["tracks"] = file_facts(kept) if lines is not None else None
+    record["history"] = file_facts(run / HISTORY) if beside.history is not None else None
+    record["tracks"] = file_facts(run / TRACKS) if beside.tracks is not None else None
     record["calibration"] = _facts(calibration)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run / "run.json", record)
     return counted.counts
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as scratch:
+        table.to_csv(scratch, index=False, float_format="%.6g")
 
 
 def _without_pixels(path: Path) -> gpd.GeoDataFrame:

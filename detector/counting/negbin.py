@@ -11,6 +11,7 @@ from detector.counting.samples import Floats
 LITTLE = 1e-5
 """Tails from this on are right when they are found as 1 minus a sum: to 1e-9 of themselves."""
 _BLOCK = 16
+_AT_ONCE = 32  # blocks: what is held at once does not grow with the highest number
 
 
 def nb_log_pmf(count: Floats, rate: Floats, psi: Floats | float) -> Floats:
@@ -72,17 +73,29 @@ class Grid:
     def mixture(self, weight: Floats, n_max: int) -> Floats:
         """(n_max + 1,) sum over all pairs of weight P(Y = n), for n = 0..n_max.
 
+        Memory grows by a few numbers per dispersion and n, not by a whole grid.
+
         Args:
             weight: (P, R).
             n_max: highest number.
         """
-        n_blocks = n_max // _BLOCK + 1
+        choose, powers = self._choose(n_max + 1), self._powers[:, :-1].transpose(0, 2, 1)
+        found, last = np.empty(n_max + 1), weight * self._none
+        for first in range(0, n_max + 1, _BLOCK * _AT_ONCE):
+            some = slice(first, first + _BLOCK * _AT_ONCE)
+            size = found[some].size
+            starts = self._starts(last if first == 0 else last * self._powers[:, -1], -(-size // _BLOCK))
+            sums = (starts @ powers).reshape(self.psi.size, -1)[:, :size]
+            found[some], last = (sums * choose[:, some]).sum(axis=0), starts[:, -1]
+        return found
+
+    def _starts(self, first: Floats, n_blocks: int) -> Floats:
+        """(P, n_blocks, R) `first` (P, R) times q^0, q^16, q^32, ..."""
         starts = np.empty((self.psi.size, n_blocks, self.rate.size))
-        np.multiply(weight, self._none, out=starts[:, 0])
+        starts[:, 0] = first
         for block in range(1, n_blocks):
             np.multiply(starts[:, block - 1], self._powers[:, -1], out=starts[:, block])
-        sums = (starts @ self._powers[:, :-1].transpose(0, 2, 1)).reshape(self.psi.size, -1)[:, : n_max + 1]
-        return np.asarray((sums * self._choose(n_max + 1)).sum(axis=0), dtype=np.float64)
+        return starts
 
     def upper_tails(self, counts: Floats) -> Floats:
         """(c, P, R) P(Y >= count) of several whole counts; below `LITTLE` only that they are so is right.

@@ -16,11 +16,17 @@ HISTORY = "history.csv"
 """In the RUN folder: the counts by eye that were compared with."""
 
 COLUMNS = ("facility_id", "date", "count", "lo", "hi")
+MOST = 20_000
+"""More vehicles than any yard holds: a higher count is a slip of the pen."""
 CURE = "Give a UTF-8 CSV with the columns facility_id,date,count and, if known, lo,hi."
 
 
-def load_history(path: Path, facilities: Sequence[Facility]) -> pd.DataFrame:
+def load_history(path: Path, facilities: Sequence[Facility] | None = None) -> pd.DataFrame:
     """Read a history CSV: one row per facility and date, with the count and, where known, its bounds.
+
+    Args:
+        path: the file.
+        facilities: those that its rows may name; any where None.
 
     Returns:
         Columns `facility_id` (text), `date` (timestamp at 00:00), `count`, `lo`, `hi` (float; NaN where not
@@ -29,13 +35,13 @@ def load_history(path: Path, facilities: Sequence[Facility]) -> pd.DataFrame:
     Raises:
         UsageError: the file or one of its rows cannot be used; the message names file and line.
     """
-    known = {facility.facility_id for facility in facilities}
+    known = None if facilities is None else {facility.facility_id for facility in facilities}
     seen: dict[tuple[str, date], int] = {}
     records = []
     for line, row in _rows(path):
         where = f"{path}:{line}"
         record = _record(where, row)
-        if record[0] not in known:
+        if known is not None and record[0] not in known:
             raise UsageError(
                 f"{where}: facility_id {record[0]!r} is not among the facilities.",
                 f"Correct it, or add the facility; known are {', '.join(sorted(known))}.",
@@ -96,4 +102,9 @@ def _count(where: str, column: str, text: str) -> float:
         value = -1.0
     if not (math.isfinite(value) and value >= 0):
         raise UsageError(f"{where}: {column} {text!r} is not a number of vehicles.", "Write it like 20.")
+    if value > MOST:
+        raise UsageError(
+            f"{where}: {column} {text!r} is more vehicles than any yard holds (at most {MOST:,}).",
+            "Write the number that was counted, like 20.",
+        )
     return value

@@ -284,7 +284,8 @@ def visible_ha(record: Mapping[Hashable, Any]) -> float:
 @lru_cache(maxsize=1024)
 def _geodesic_ha(outline: bytes) -> float:
     """Area of a geometry in WKB: most dates of a facility show the same part of it, all."""
-    return abs(float(GEOD.geometry_area_perimeter(shapely.from_wkb(outline))[0])) / 1e4
+    polygons = shapely.orient_polygons(shapely.from_wkb(outline))  # else holes may be added
+    return abs(float(GEOD.geometry_area_perimeter(polygons)[0])) / 1e4
 
 
 def find_sightings(

@@ -1,6 +1,6 @@
 """Sums over groups and facilities by date, from joint draws of the counts that are summed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -10,8 +10,9 @@ from detector.config import ClassTable
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Estimate
 from detector.counting.total import total
+from detector.facilities import RESERVED_ID
 
-ALL = "all"
+ALL = RESERVED_ID
 RAIL_VEHICLE = "rail_vehicle"
 TOTALS_COLUMNS = (
     "date",
@@ -38,7 +39,7 @@ def sum_counts(estimates: Mapping[Key, Estimate], counts: pd.DataFrame, classes:
 
     Scope is a facility (its rail vehicles: railcars and locomotives) or `all`: over the facilities that were fully
     seen on the date, each group and the rail vehicles. Facilities seen in part are in no sum; `left_out:N` says how
-    many there were.
+    many there were. What stands in two facilities at once is summed twice: see `flag_overlaps`.
 
     Law: the order of facilities does not matter.
 
@@ -70,6 +71,28 @@ def sum_counts(estimates: Mapping[Key, Estimate], counts: pd.DataFrame, classes:
                 told = dict.fromkeys(_told(keys, flags, len(seen) - len(full)))
                 rows.append({"date": day, "scope": ALL, "group": summed, **_sum(keys, estimates, told)})
     return pd.DataFrame(rows, columns=list(TOTALS_COLUMNS))
+
+
+def flag_overlaps(totals: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """The totals with `overlap:N` on each sum over facilities that holds both of N pairs of overlapping ones.
+
+    Their common ground is summed twice. No facility is left out for that: which of two is the one to be summed only
+    those can say who drew them. The facilities in the sum of a date are those that have a sum of their own on it.
+
+    Args:
+        totals: of `sum_counts`.
+        pairs: facilities that share ground (`detector.facilities.overlaps`).
+    """
+    own = totals[totals["scope"] != ALL]
+    summed = set(zip(own["date"], own["scope"], strict=True))
+    twice = {
+        day: sum((day, one) in summed and (day, other) in summed for one, other in pairs) for day in set(own["date"])
+    }
+    flags = [
+        ";".join(filter(None, (f"overlap:{n}", told))) if scope == ALL and (n := twice.get(day, 0)) else told
+        for day, scope, told in zip(totals["date"], totals["scope"], totals["flags"], strict=True)
+    ]
+    return totals.assign(flags=flags)
 
 
 def _sum(keys: list[Key], estimates: Mapping[Key, Estimate], flags: Iterable[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from detector.facilities import (
     facility_in_scene,
     footprint,
     load_facilities,
+    overlaps,
 )
 from detector.listing import covered_shares
 from detector.pixels.georef import scene_px_to_lonlat
@@ -83,6 +84,10 @@ METRES = [[x * 4000, y * 1e5] for x, y in SQUARE]
         ([feature(name="x")], "no property `facility_id`"),
         ([feature(facility_id="a"), feature(facility_id=None)], "feature 2 has no facility_id"),
         ([feature(facility_id="a"), feature(facility_id="a")], "feature 2 (facility_id 'a') repeats"),
+        (
+            [feature(facility_id="a"), feature(facility_id="all")],
+            "feature 2 (facility_id 'all') is called like the sum",
+        ),
         ([feature([], facility_id="a")], "empty geometry"),
         ([{"type": "Feature", "properties": {"facility_id": "a"}, "geometry": None}], "geometry"),
         ([feature([129.0, 40.0], "Point", facility_id="a")], "is a Point"),  # type: ignore[list-item]
@@ -107,8 +112,41 @@ def test_files_that_hold_no_facilities(tmp_path: Path) -> None:
             load_facilities(path)
 
 
+def test_a_hole_is_no_area_whichever_way_it_runs(tmp_path: Path) -> None:
+    hole = [[129.002, 40.002], [129.008, 40.002], [129.008, 40.008], [129.002, 40.008], [129.002, 40.002]]
+    rings = ([SQUARE, hole], [SQUARE, hole[::-1]])
+    features = [feature([part], "MultiPolygon", facility_id=str(i)) for i, part in enumerate(rings)]  # type: ignore[list-item]
+    for found in load_facilities(geojson(tmp_path, *features)):
+        assert found.area_m2 == pytest.approx(0.64 * 853.9 * 1110.4, rel=2e-3)
+
+
 def facility(outline: Polygon, name: str = "a") -> Facility:
     return Facility(name, name, outline, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("outline", "is_pair"),
+    [
+        (box(0, 0, 1, 1), True),  # the same again
+        (box(0.4, 0.4, 0.6, 0.6), True),  # inside
+        (box(0.98, 0, 2, 1), True),  # 2 %
+        (box(0.995, 0, 2, 1), False),  # drawn by hand along the same fence
+        (box(0.9, 0.9, 0.99, 5), True),  # little of the larger, more of the smaller
+        (box(1, 0, 2, 1), False),
+        (box(3, 0, 4, 1), False),
+    ],
+)
+def test_facilities_that_share_ground_are_found(outline: Polygon, is_pair: bool) -> None:
+    unit = facility(box(0, 0, 1, 1), "unit")
+    far, other = facility(box(50, 50, 51, 51), "far"), facility(outline, "other")
+    expected = (("other", "unit"),) if is_pair else ()
+    assert overlaps([unit, far, other]) == overlaps([other, unit, far]) == expected
+
+
+def test_few_facilities_share_nothing_and_many_are_all_named() -> None:
+    assert overlaps([]) == overlaps([facility(box(0, 0, 1, 1))]) == ()
+    three = [facility(box(0, 0, 1, 1), name) for name in "cab"]
+    assert overlaps(three) == (("a", "b"), ("a", "c"), ("b", "c"))
 
 
 @pytest.fixture(scope="module", params=["utm", "rotated", "geographic"])
@@ -163,6 +201,19 @@ def test_without_georeference_the_image_is_its_facility(scene: Scene) -> None:
     assert distances_km([bare], [facility(box(0, 0, 1, 1))]) == {"a": 0.0}
 
 
+@pytest.mark.parametrize(
+    ("larger", "share"), [(0.3, 1.0), (1.0, 1.0), (1.04, 1.0), (1.06, 1 / 1.06), (2.0, 0.5), (8.0, 0.125)]
+)
+def test_a_picture_without_georeference_shows_no_more_than_its_own_area(
+    scene: Scene, larger: float, share: float
+) -> None:
+    bare = dataclasses.replace(scene, crs=None, transform=Affine.identity(), facility_id="a")
+    picture_m2 = scene.width * scene.height * scene.gsd_x_m * scene.gsd_y_m
+    yard = dataclasses.replace(facility(box(0, 0, 1, 1)), area_m2=larger * picture_m2)
+    assert facility_in_scene(bare, yard).contains(box(1, 1, scene.width - 1, scene.height - 1))
+    assert covered_shares(bare, [yard]) == {"a": pytest.approx(share)}
+
+
 def test_far_facilities_are_told(scene: Scene) -> None:
     area = footprint(scene)
     here = facility(area.buffer(-0.0001), "here")
@@ -199,6 +250,7 @@ def test_history_is_read_and_sorted(tmp_path: Path) -> None:
     assert table["lo"].tolist()[0] == 18
     assert np.isnan(table["hi"].tolist()[1])
     assert history(tmp_path, "facility_id,date,count\n").empty
+    assert history(tmp_path, "facility_id,date,count\na,2021-05-06,20000\n")["count"].tolist() == [20_000]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +263,8 @@ def test_history_is_read_and_sorted(tmp_path: Path) -> None:
         ("a,2021-05-06,-1,,", "'-1' is not a number"),
         ("a,2021-05-06,nan,,", "'nan' is not a number"),
         ("a,2021-05-06,,,", "has no count"),
+        ("a,2021-05-06,20231005,,", "history.csv:3: count '20231005' is more vehicles than any yard holds"),
+        ("a,2021-05-06,20,18,1e9", "history.csv:3: hi '1e9' is more vehicles"),
         ("a,2021-05-06,20,18,", "only one of lo and hi"),
         ("a,2021-05-06,20,21,25", "not between lo 21 and hi 25"),
         ("a,2021-01-01,20,,", "again, as in line 2"),

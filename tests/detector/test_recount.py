@@ -16,8 +16,9 @@ from detector.config import count_config
 from detector.detection.rows import empty_detections
 from detector.errors import UsageError
 from detector.report import report
-from detector.run import count_step
+from detector.run import Inputs, check_beside, count_step, detect_step
 from detector.tally.calibration_file import CalibrationFile, save_calibration
+from tests.detector.fakes import facilities_file, fake_config, fake_weights
 from tests.simulated_run import SHA, join, outline, yard_run
 from tests.simulation import World
 
@@ -65,6 +66,60 @@ def test_counts_by_eye_are_kept_as_given_and_found_again(run: Path) -> None:
     assert railcars(run).equals(first)
     assert json.loads((run / "run.json").read_text())["history"]["path"].endswith("history.csv")
     assert set(first.groupby("facility_id")["baseline_n"].max()) == {12, 15}
+
+
+def test_what_was_kept_of_a_facility_that_is_gone_is_left_out_and_kept(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = shutil.copytree(run, tmp_path / "run")
+    with (changed / "history.csv").open("a", encoding="utf-8") as file:
+        file.write("gone,2020-01-01,7,,\ngone,2020-02-01,8,,\n")
+    line = {"type": "LineString", "coordinates": [[1.0, 4.0], [2.0, 4.0]]}
+    track = {"type": "Feature", "properties": {"facility_id": "gone"}, "geometry": line}
+    (changed / "tracks.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [track]}))
+    check_beside(changed / "facilities.geojson", None, None, changed)
+    count_step(changed, FEW_DRAWS)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and all(text.count("'gone'") == 1 for text in told)  # a note for each file
+    assert railcars(changed).equals(railcars(run))
+    assert (changed / "history.csv").read_text().count("gone,2020") == 2  # for when it is back
+    assert "gone" in (changed / "tracks.geojson").read_text()
+    report(changed)
+    with pytest.raises(UsageError, match=r"'gone' is not among the facilities"):
+        check_beside(changed / "facilities.geojson", changed / "history.csv", None, changed)
+    with (changed / "history.csv").open("a", encoding="utf-8") as file:
+        file.write("north,2020-01-01,20231005,,\n")
+    with pytest.raises(UsageError, match="more vehicles than any yard holds"):
+        check_beside(changed / "facilities.geojson", None, None, changed)
+
+
+def test_a_run_without_its_outlines_is_told_to_detect_again(run: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(run, tmp_path / "run")
+    (broken / "facilities.geojson").unlink()
+    with pytest.raises(UsageError, match=r"has no facilities\.geojson.*railcars detect"):
+        count_step(broken, FEW_DRAWS)
+
+
+def test_sums_over_facilities_that_overlap_are_flagged(run: Path) -> None:
+    totals = pd.read_csv(run / "totals.csv", keep_default_na=False)
+    is_flagged = totals["flags"].str.split(";").map(lambda flags: "overlap:1" in flags)
+    assert is_flagged.equals(totals["scope"] == "all")  # the two yards have one outline
+
+
+def test_facilities_that_overlap_are_named_before_detection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    outlines = {
+        "half": (-40.0, -40.0, 0.0, 40.0),
+        "yard": (-40.0, -40.0, 40.0, 40.0),
+        "apart": (99.0, 0.0, 199.0, 40.0),
+    }
+    inputs = Inputs((tmp_path / "images",), facilities_file(tmp_path / "f.geojson", outlines))
+    detect_step(inputs, tmp_path / "run", fake_weights(tmp_path / "weights"), fake_config())
+    told = capsys.readouterr().err
+    assert told.count("note:") == 1 and "'half' and 'yard'" in told and "apart" not in told
+    quiet: list[str] = []
+    detect_step(inputs, tmp_path / "run", fake_weights(tmp_path / "weights"), fake_config(), note=quiet.append)
+    assert len(quiet) == 1 and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])

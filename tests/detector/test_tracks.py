@@ -12,7 +12,7 @@ from shapely.geometry import LineString, MultiLineString, box
 
 from detector.errors import UsageError
 from detector.facilities import Facility
-from detector.tracks import capacity, load_tracks, write_tracks
+from detector.tracks import capacity, kept_tracks, load_tracks, write_tracks
 
 YARD = Facility("yard", "Yard", box(129.0, 40.0, 129.01, 40.01), 1.0)
 METRE = 1 / 111_035  # of latitude, in degrees, there
@@ -65,6 +65,18 @@ def test_a_track_that_cannot_be_used_is_named(tmp_path: Path, features: list[dic
         load_tracks(written(tmp_path, *features), [YARD])
     assert words in str(caught.value)
     assert caught.value.cure
+
+
+def test_kept_tracks_that_no_longer_fit_are_left_out_and_named(tmp_path: Path) -> None:
+    inside = line((129.001, 40.001), (129.002, 40.001))
+    gone, moved = line((129.1, 40.1), (129.2, 40.1), facility_id="gone"), line((1.0, 4.0), (2.0, 4.0), facility_id="m")
+    path, elsewhere = written(tmp_path, inside, gone, moved, gone), Facility("m", "m", box(7.0, 4.0, 8.0, 5.0), 1.0)
+    tracks, left_out = kept_tracks(path, [YARD, elsewhere])
+    assert list(tracks) == ["yard"] and tracks["yard"].length == pytest.approx(0.001)
+    assert left_out == ("gone", "m")
+    assert kept_tracks(written(tmp_path, inside), [YARD])[1] == ()
+    with pytest.raises(UsageError, match="no longitude and latitude"):
+        kept_tracks(written(tmp_path, line((500_000, 4_500_000), (500_100, 4_500_000))), [YARD])
 
 
 def test_a_file_without_facility_ids_or_without_lines_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Sums over a grid of negative binomials are what its members give one by one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,13 +38,24 @@ def test_tails_by_summing_are_the_tails(seed: int, counts: list[int]) -> None:
 
 
 @settings(deadline=None)
-@given(SEEDS, st.integers(0, 300))
+@given(SEEDS, st.integers(0, 300) | st.sampled_from([510, 511, 512, 1023, 1024, 1500]))
 def test_a_mixture_is_the_weighted_sum_of_its_members(seed: int, n_max: int) -> None:
     rng = np.random.default_rng(seed)
     grid = some_grid(rng)
     weight = rng.random((5, 8)) * (rng.random((5, 8)) < 0.7)
     each = np.exp(nb_log_pmf(np.arange(n_max + 1.0)[:, None, None], grid.rate, grid.psi[:, None]))
     assert np.allclose(grid.mixture(weight, n_max), (weight * each).sum(axis=(1, 2)), rtol=1e-9, atol=1e-300)
+
+
+def test_a_mixture_up_to_many_takes_little_memory() -> None:
+    grid, weight = Grid(np.geomspace(0.5, 30_000, 70), np.geomspace(0.02, 5, 24)), np.full((24, 70), 1 / 1680)
+    few = grid.mixture(weight, 100)
+    tracemalloc.start()
+    many = grid.mixture(weight, 40_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(many[:101], few) and many[-1] > 0
+    assert peak < 3e7  # bytes; a grid for every 16th number alone would take more
 
 
 @pytest.mark.parametrize("season", [False, True])

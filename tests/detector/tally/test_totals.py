@@ -11,7 +11,7 @@ import pytest
 from detector.config import class_table, count_config
 from detector.tally.calibration_file import CalibrationFile
 from detector.tally.counts import Counted, count_run
-from detector.tally.totals import TOTALS_COLUMNS
+from detector.tally.totals import TOTALS_COLUMNS, flag_overlaps
 from tests.simulated_run import Tables, join, yard_run
 from tests.simulation import World
 
@@ -60,6 +60,21 @@ def test_the_table_is_the_contract(counted: Counted) -> None:
     assert set(counted.totals.loc[counted.totals["scope"] != "all", "group"]) == {"rail_vehicle"}
 
 
+def test_facilities_in_one_scene_share_its_effect(three: Tables, calibration_file: CalibrationFile) -> None:
+    hours = {"north": 0, "south": 1, "west": 2}
+    apart = Tables(
+        *(
+            table.assign(acquired=table["acquired"] + pd.to_timedelta(table["facility_id"].map(hours), unit="h"))
+            for table in (three.detections, three.scenes)
+        ),
+        {},
+    )
+    at_once, in_turn = (
+        row_of(count(tables, calibration_file).totals, DAY, "all", "railcar") for tables in (three, apart)
+    )
+    assert at_once["hi95"] - at_once["lo95"] > in_turn["hi95"] - in_turn["lo95"]
+
+
 def test_all_facilities_hold_the_sum_of_the_truth_more_narrowly_than_added_ends(counted: Counted) -> None:
     row = row_of(counted.totals, DAY, "all", "railcar")
     parts = counted.counts[(counted.counts["date"] == DAY) & (counted.counts["group"] == "railcar")]
@@ -92,6 +107,22 @@ def test_a_facility_seen_in_part_is_in_no_sum(counted: Counted) -> None:
     ]
     scopes = counted.totals.loc[counted.totals["date"] == OTHER, "scope"]
     assert set(scopes) == {"all", "north"}
+
+
+def flags_of_all(totals: pd.DataFrame, day: date) -> set[str]:
+    return set(totals.loc[(totals["scope"] == "all") & (totals["date"] == day), "flags"])
+
+
+def test_sums_that_hold_ground_twice_say_so(counted: Counted) -> None:
+    pairs = [("north", "south"), ("north", "west"), ("east", "north")]
+    flagged = flag_overlaps(counted.totals, pairs)
+    assert all(flags.split(";")[0] == "overlap:2" for flags in flags_of_all(flagged, DAY))
+    assert flags_of_all(flagged, OTHER) == flags_of_all(counted.totals, OTHER)  # south is not in that sum
+    single = flagged["scope"] != "all"
+    pd.testing.assert_frame_equal(flagged[single], counted.totals[single])
+    pd.testing.assert_frame_equal(flagged.drop(columns="flags"), counted.totals.drop(columns="flags"))
+    pd.testing.assert_frame_equal(flag_overlaps(counted.totals, []), counted.totals)
+    assert flag_overlaps(counted.totals.iloc[:0], pairs).empty
 
 
 def test_the_order_of_rows_does_not_matter(three: Tables, counted: Counted, calibration_file: CalibrationFile) -> None:
