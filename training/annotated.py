@@ -42,7 +42,7 @@ class Objects:
 
     Attributes:
         class_name: (N,) names of configs/classes.yaml, or `ignore`.
-        corners_px: (N, 4, 2) rectangles in scene pixels; they may reach beyond the scene.
+        corners_px: (N, 4, 2) rectangles on the ground, in scene pixels; they may reach beyond the scene.
         visible: (N,) share that the picture shows, 0 to 1.
         ignore: (N,) neither object nor ground.
     """
@@ -257,5 +257,6 @@ def _objects(truth: Path) -> Objects:
         raise InputRejected(truth, f"has faults, the first being: {faults[0]}", "Correct the annotations.")
     names = np.array([*class_names(), IGNORE], dtype=np.str_)  # NO_CLASS is -1
     given = found[0]
-    corners = corners_from_xywhr(xywhr_from_corners(given.corners_px))
+    sides = given.pixel_sides
+    corners = corners_from_xywhr(xywhr_from_corners(given.corners_px * sides)) / sides
     return Objects(names[given.classes], corners, given.visible, given.ignore)

@@ -15,7 +15,7 @@ from detector.config import class_table
 from detector.console import console, tell
 from detector.errors import RailcarsError
 from detector.store import write_json
-from training.evaluation.compare import DRAWS, METRICS, Outcome, compare, read_rows
+from training.evaluation.compare import DRAWS, METRICS, Outcome, compare, names_apart, read_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = {}
     try:
         rows = [read_rows(source, options.truth) for source in (options.first, options.second)]
+        names = names_apart(options.first, options.second)
         for group in options.groups:
-            first, second = (
-                Outcome.of(source.stem, each, group)
-                for source, each in zip((options.first, options.second), rows, strict=True)
-            )
+            first, second = (Outcome.of(name, each, group) for name, each in zip(names, rows, strict=True))
             result[group] = compare(first, second, draws=options.draws, seed=options.seed)
     except RailcarsError as error:
         tell(error)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +17,14 @@ import typer
 import yaml
 
 from detector.errors import RailcarsError, UsageError
+from detector.pixels.modelgrid import ModelGrid
 from training.backgrounds import Backgrounds
 from training.classes import class_names
 from training.datasets.balance import limit_note, listing, repetitions, shares
-from training.datasets.cut import Job, cut, sha256, write_whole
+from training.datasets.cut import Job, cut, room_share, sha256, write_whole
 from training.datasets.page import Contents, write_page
 from training.datasets.sources import SourceScene, gather
-from training.datasets.split import SPLITS, split_facilities, stated_split
+from training.datasets.split import SPLITS, read_split, split_facilities, stated_name, stated_split
 from training.formats import Fault
 from training.settings import TrainConfig, train_config
 
@@ -52,21 +54,23 @@ def build(
             where tiles are repeated.
         backgrounds: folders of pictures without objects, each "PATH" or "PATH@GSD_M".
         processes: how many; 0 for one per core.
-        split: CSV `facility,split` to follow instead of drawing the facilities that are held out.
+        split: CSV `facility,split` to follow instead of drawing the facilities that are held out; an image that it
+            lists by file name is a facility of its own.
         labels: YAML of what the sources' labels mean, before configs/classes.yaml.
 
     Returns:
         The manifest.
 
     Raises:
-        UsageError: no annotated scene, fewer than two facilities, or `out` holds something else.
+        UsageError: no annotated scene, fewer than two facilities, no tile in a split, or `out` holds something else.
     """
     if out.exists() and any(out.iterdir()) and not (out / "parts").is_dir():
         raise UsageError(f"{out}: is not empty and was not made by this command.", "Give another folder.")
     gathered = gather(sources, labels)
-    names = {scene.facility for scene in gathered.scenes}
+    scenes = _by_stated_name(gathered.scenes, split) if split else gathered.scenes
+    names = {scene.facility for scene in scenes}
     facilities = stated_split(split, names) if split else split_facilities(names, config.tiles.val_share)
-    used = tuple(scene for scene in gathered.scenes if facilities[scene.facility] in SPLITS)
+    used = tuple(scene for scene in scenes if facilities[scene.facility] in SPLITS)
     jobs = _scene_jobs(config, used, facilities) + _background_jobs(config, backgrounds)
     for folder in ("parts", *TILE_FOLDERS):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -76,9 +80,12 @@ def build(
         if number % 25 == 0 or number == len(jobs):
             typer.echo(f"{number}/{len(jobs)} sources, {sum(len(p['tiles']) for p in parts)} tiles")
     faults = [*gathered.faults, *(Fault(Path(f), line, why) for part in parts for f, line, why in part["faults"])]
+    blank = _without_tiles(config, used, parts)
+    faults += blank
     _sweep(out, parts, config.tiles.image_format)
-    repeated = _list_tiles(config, parts, out)
     _write_faults(out / "faults.csv", faults)
+    _check_splits(out, parts, blank)
+    repeated = _list_tiles(config, parts, out)
     manifest = _manifest(config, parts, facilities, repeated) | {
         "inputs": [_described(given, used) for given in sources],
         "backgrounds": list(backgrounds),
@@ -89,6 +96,12 @@ def build(
     return manifest
 
 
+def _by_stated_name(scenes: Sequence[SourceScene], split: Path) -> tuple[SourceScene, ...]:
+    """The same scenes; those whose image a split lists are facilities of that name."""
+    stated = read_split(split)
+    return tuple(replace(each, facility=stated_name(each.scene.paths[0], each.facility, stated)) for each in scenes)
+
+
 def _scene_jobs(config: TrainConfig, scenes: Sequence[SourceScene], facilities: dict[str, str]) -> list[Job]:
     """One job for each scene."""
     jobs = []
@@ -97,7 +110,10 @@ def _scene_jobs(config: TrainConfig, scenes: Sequence[SourceScene], facilities: 
         arrays = (truth.classes, truth.corners_px, truth.visible, truth.ignore)
         digest = sha256(b"".join(array.tobytes() for array in arrays))
         gsd = f"{source.scene.gsd_x_m:.6f} {source.scene.gsd_y_m:.6f}"
-        jobs.append(Job(source.scene.scene_id, split, _key(config, source.scene.sha256, digest, gsd, split), source))
+        inputs = [source.scene.sha256, digest, gsd, split]
+        if room_share(config, ModelGrid.of(source.scene, config.gsd_m, native=0.0).shape(source.scene)) < 1:
+            inputs.append("judged by its room")  # its parts are not those of the rule for pictures that fill a tile
+        jobs.append(Job(source.scene.scene_id, split, _key(config, *inputs), source))
     return jobs
 
 
@@ -175,6 +191,42 @@ def _described(given: str, scenes: Sequence[SourceScene]) -> dict[str, Any]:
     return {"source": given, "scenes": len(own), "objects": objects, "sha256": digest}
 
 
+def _without_tiles(config: TrainConfig, scenes: Sequence[SourceScene], parts: Sequence[dict[str, Any]]) -> list[Fault]:
+    """A fault for each scene that has given no tile."""
+    by_name = {part["name"]: part for part in parts}
+    faults = []
+    for source in scenes:
+        part = by_name[source.scene.scene_id]
+        if not part["tiles"]:
+            ignored = part["counts"].get("(tiles mostly ignored)", 0)
+            blank = f"less than {config.tiles.min_valid:.0%} of any holds data (tiles.min_valid)"
+            why = "its area is mostly to be ignored" if ignored else blank
+            faults.append(Fault(source.scene.paths[0], 0, f"gives no tile: {why}"))
+    return faults
+
+
+def _check_splits(out: Path, parts: Sequence[dict[str, Any]], blank: Sequence[Fault]) -> None:
+    """Check that both splits hold tiles; where they do not, what an earlier call has made of `out` is no data set.
+
+    Args:
+        out: the folder.
+        parts: what has been cut.
+        blank: faults of the scenes without tiles.
+
+    Raises:
+        UsageError: one of them is empty.
+    """
+    filled = {part["split"] for part in parts if part["tiles"]}
+    if empty := [split for split in SPLITS if split not in filled]:
+        for name in ("data.yaml", "manifest.json"):
+            (out / name).unlink(missing_ok=True)
+        first = f" {len(blank)} scenes give none, the first being {blank[0]}." if blank else ""
+        raise UsageError(
+            f"{out}: there is no tile for {' and '.join(empty)}.{first}",
+            f"See {out / 'faults.csv'}, and give more scenes or state other facilities with --split.",
+        )
+
+
 def _write_faults(path: Path, faults: Sequence[Fault]) -> None:
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -224,7 +276,7 @@ def main(  # noqa: PLR0917 - options are arguments
         list[str] | None, typer.Option(help="Folder of pictures without objects, PATH or PATH@GSD_M.")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="CSV facility,split (train, val, test) to follow; by default drawn by name.")
+        Path | None, typer.Option(help="CSV facility,split to follow: train, val, test; file names too.")
     ] = None,
     labels: Annotated[
         Path | None,

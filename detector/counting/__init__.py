@@ -7,7 +7,7 @@ history. docs/counting.md works an example.
 
 from detector.counting.background import Counts
 from detector.counting.calibration import Model, fit_model
-from detector.counting.combine import combine_repeats
+from detector.counting.combine import agreeing, combine_repeats
 from detector.counting.coverage import Share, Usual, hidden_draws, publishable, visible_share
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Calibration, Estimate, calibrate, estimate, insured
@@ -32,6 +32,7 @@ __all__ = [
     "Strings",
     "Usual",
     "Verdict",
+    "agreeing",
     "assess",
     "calibrate",
     "combine_repeats",

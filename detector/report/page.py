@@ -46,6 +46,7 @@ class SumsView:
     groups: tuple[str, ...]
     table: tuple[tuple[SumRow, tuple[str, ...]], ...]
     n_left_out: int
+    overlap: bool
     desk: Markup
     phone: Markup
 
@@ -138,6 +139,7 @@ def sums_view(evidence: Evidence) -> SumsView | None:
         groups=tuple(groups),
         table=tuple((railcars[d], tuple(_sum(by_group[g].get(d)) for g in groups)) for d in dates[:MOST_SUMS]),
         n_left_out=max(0, len(dates) - MOST_SUMS),
+        overlap=any(flag.startswith("overlap:") for row in rows for flag in row.flags),
         desk=Markup(figures.draw_totals(rows, width=DESK_PX)) if len(rows) > 1 else Markup(""),
         phone=Markup(figures.draw_totals(rows, width=PHONE_PX, tooltips=False)) if len(rows) > 1 else Markup(""),
     )

@@ -69,6 +69,7 @@ class SumRow:
     lo80: float | None
     hi80: float | None
     n_facilities: int
+    flags: tuple[str, ...]
 
     @property
     def level(self) -> float:
@@ -131,6 +132,7 @@ def sum_rows(totals: pd.DataFrame) -> dict[tuple[str, str], tuple[SumRow, ...]]:
     }
     columns |= {name: _texts(totals, name) for name in ("scope", "group")}
     columns |= {"date": _dates(totals), "n_facilities": [int(value) for value in totals["n_facilities"]]}
+    columns["flags"] = [_flags(value) for value in totals["flags"]]
     found: dict[tuple[str, str], list[SumRow]] = {}
     for values in zip(*columns.values(), strict=True):
         row = SumRow(**dict(zip(columns, values, strict=True)))

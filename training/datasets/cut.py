@@ -120,7 +120,7 @@ def scene_tiles(config: TrainConfig, source: SourceScene, counts: Counter[str]) 
     with SceneReader(source.scene, config.gsd_m) as reader:
         for origin in _origins(config, reader.shape_model):
             tile = _tile(config, source, reader, origin)
-            if tile.valid.mean() < config.tiles.min_valid:
+            if tile.valid.mean() < _least_valid(config, reader.shape_model):
                 continue
             if ignored_area(tile.labels, tile.valid).sum() > MOST_IGNORED * tile.valid.sum():
                 counts["(tiles mostly ignored)"] += 1
@@ -136,6 +136,17 @@ def scene_tiles(config: TrainConfig, source: SourceScene, counts: Counter[str]) 
             yield _tile(config, source, reader, empty[index])
 
 
+def room_share(config: TrainConfig, shape_model: tuple[int, int]) -> float:
+    """Share of a tile that a picture of (H, W) model pixels can fill: 1 where it is as large as a tile or larger."""
+    height, width = (min(1.0, length / config.stored_px) for length in shape_model)
+    return height * width
+
+
+def _least_valid(config: TrainConfig, shape_model: tuple[int, int]) -> float:
+    """Least valid share of a tile: `min_valid` of what the picture can fill of it."""
+    return config.tiles.min_valid * room_share(config, shape_model)
+
+
 def _origins(config: TrainConfig, shape_model: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Places (x0, y0) of the tiles in model pixels."""
     ys, xs = (tile_origins(length, config.stored_px, config.tiles.overlap_px) for length in shape_model)
@@ -145,17 +156,23 @@ def _origins(config: TrainConfig, shape_model: tuple[int, int]) -> Iterator[tupl
 def _tile(config: TrainConfig, source: SourceScene, reader: SceneReader, origin: tuple[int, int]) -> Tile:
     scene, truth = source.scene, source.truth
     name = f"{scene.scene_id}_{origin[0]}_{origin[1]}"
-    image, valid = _up_to_an_edge(config, name, *reader.read(*origin, config.stored_px, config.stored_px))
+    # A larger picture has other tiles; a small one must not be lost to the edge that is drawn.
+    least = _least_valid(config, reader.shape_model) if room_share(config, reader.shape_model) < 1 else 0.0
+    window = reader.read(*origin, config.stored_px, config.stored_px)
+    image, valid = _up_to_an_edge(config, name, *window, least)
     corners = to_model(truth.corners_px, scene.gsd_x_m, scene.gsd_y_m, config.gsd_m)
     limits = {"min_visible": config.tiles.min_visible, "min_inside": config.tiles.min_inside}
     labels = labels_of_tile(truth, corners, origin, valid, **limits)
     return Tile(name, image, valid, labels)
 
 
-def _up_to_an_edge(config: TrainConfig, name: str, image: Pixels, valid: Bools) -> tuple[Pixels, Bools]:
+def _up_to_an_edge(
+    config: TrainConfig, name: str, image: Pixels, valid: Bools, least: float = 0.0
+) -> tuple[Pixels, Bools]:
     """The tile as it is, or, in a share of them by name and seed, as if its picture ended within: on one side or two.
 
-    What a picture's edge cuts looks otherwise than what a tile's edge cuts: beside it lies the grey of no data.
+    What a picture's edge cuts looks otherwise than what a tile's edge cuts: beside it lies the grey of no data. Where
+    less than the share `least` of the tile would be left, it stays as it is.
     """
     rng = _rng(config, f"{name} edge")
     if rng.random() >= config.tiles.edge_share:
@@ -164,7 +181,10 @@ def _up_to_an_edge(config: TrainConfig, name: str, image: Pixels, valid: Bools) 
     for axis in rng.permutation(2)[: rng.integers(1, 3)]:
         lines = np.moveaxis(beyond, axis, 0)[:: rng.choice([-1, 1])]
         lines[: round(rng.uniform(*_CUT_SHARE) * len(lines))] = True
-    return np.where(beyond[..., None], np.uint8(PAD), image), valid & ~beyond
+    left = valid & ~beyond
+    if left.mean() < least:
+        return image, valid
+    return np.where(beyond[..., None], np.uint8(PAD), image), left
 
 
 def _rng(config: TrainConfig, name: str) -> np.random.Generator:

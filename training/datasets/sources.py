@@ -1,6 +1,5 @@
 """Which annotated scenes the sources hold, and what of them cannot be used."""
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared
 from detector.inputs.probe import check_pixels, measure, read_header, scene_of
 from detector.scene import Scene
+from training.datasets.facility import facility_of
 from training.formats import Annotations, Fault, read
 from training.tiles import Truth
 
@@ -20,7 +20,6 @@ GSD_LIMITS_M = (0.05, 0.75)
 
 READERS = 4  # files looked at at the same time: mostly waiting for the disk
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # when it was taken plays no part in training
-_DATE = re.compile(r"[_-]?(19|20)\d{2}-?\d{2}-?\d{2}.*$")
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,6 @@ def open_scene(path: Path, gsd_m: float | None) -> Scene:
     size = measure(header, stated, GSD_LIMITS_M)
     check_pixels(header)
     return scene_of(header, size, (_UNDATED, "none"))
-
-
-def facility_of(image: Path) -> str:
-    """The facility that an image shows: its file name without the date."""
-    return _DATE.sub("", image.stem) or image.stem
 
 
 def _scenes(annotations: Sequence[Annotations], given: str) -> Iterator[SourceScene | Fault]:

@@ -1,6 +1,7 @@
 """Two runs on the same scenes: differences of F1, average precision and count error, with intervals."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from detector.config import class_table
+from detector.console import tell
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, Ints
 from training.evaluation.detection import AllIous, Scored, average_precision
 from training.evaluation.measure import read_counts, scene_rows, tidy
-from training.evaluation.truth import read_places
+from training.evaluation.pairing import file_stems
+from training.evaluation.truth import read_run
 
 DRAWS = 2000
 FEW_FACILITIES = 6
@@ -23,6 +26,7 @@ METRICS = {
     "count_mae": "MAE of the numbers detected",
     "estimate_mae": "MAE of the estimated counts",
 }
+_OF_GROUP = ("n_true", "n_detected", "n_hits", "count", "scores")
 SMALLER_IS_BETTER = frozenset({"count_mae", "estimate_mae"})
 
 
@@ -32,7 +36,7 @@ class Outcome:
 
     Attributes:
         name: of the run.
-        keys: (P,) scene (by the stem of its file) and facility.
+        keys: (P,) scene (by the stem of its file; by its whole scene_id where several have one stem) and facility.
         facility: (P,) facilities.
         n_true, n_detected, n_hits: (P,) numbers, hits at IoU 0.5.
         count: (P,) estimated counts, NaN where there is none.
@@ -54,13 +58,19 @@ class Outcome:
 
     @classmethod
     def of(cls, name: str, rows: Sequence[dict[str, Any]], group: str) -> "Outcome":
-        """From rows of `training.evaluation.measure.scene_rows`."""
-        rows = sorted(rows, key=_key)
+        """From rows of `training.evaluation.measure.scene_rows`.
+
+        Raises:
+            UsageError: these are none of this group.
+        """
+        _check_group(name, rows, group)
+        by_key = sorted(zip(_keys(rows), rows, strict=True), key=lambda pair: pair[0])
+        rows = [row for _, row in by_key]
         mine = [row[group] for row in rows]
         marks = [(i, mark) for i, values in enumerate(mine) for mark in values["scores"].split()]
         return cls(
             name=name,
-            keys=tuple(_key(row) for row in rows),
+            keys=tuple(key for key, _ in by_key),
             facility=tuple(str(row["facility_id"]) for row in rows),
             n_true=np.array([values["n_true"] for values in mine], dtype=np.int64),
             n_detected=np.array([values["n_detected"] for values in mine], dtype=np.int64),
@@ -84,8 +94,38 @@ class Outcome:
         }
 
 
-def _key(row: dict[str, Any]) -> tuple[str, str]:
-    return str(row["scene_id"]).rpartition("-")[0], str(row["facility_id"])
+def _keys(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What each row is known by in both runs."""
+    scene_ids = [str(row["scene_id"]) for row in rows]
+    stems = file_stems(scene_ids)
+    n_scenes = Counter(stems.values())
+    names = [stems[scene_id] if n_scenes[stems[scene_id]] == 1 else scene_id for scene_id in scene_ids]
+    return [(name, str(row["facility_id"])) for name, row in zip(names, rows, strict=True)]
+
+
+def _check_group(name: str, rows: Sequence[dict[str, Any]], group: str) -> None:
+    for row in rows:
+        values = row.get(group)
+        missing = [key for key in _OF_GROUP if not isinstance(values, dict) or key not in values]
+        if missing:
+            raise UsageError(
+                f"{name}: its scene {row['scene_id']} says nothing of {group} ({', '.join(missing)} missing).",
+                "Evaluate it again, or choose other --groups.",
+            )
+
+
+def names_apart(first: Path, second: Path) -> tuple[str, str]:
+    """Short names of two sources: as many of the last parts of their paths as tell them apart.
+
+    Law: the names differ wherever the paths do.
+    """
+    whole = (first.absolute(), second.absolute())
+    parts = [(*path.parts[:-1], path.name if path.is_dir() else path.stem) for path in whole]
+    for n_parts in range(1, max(len(each) for each in parts) + 1):
+        name, other = ("/".join(each[-n_parts:]) for each in parts)
+        if name != other:
+            return name, other
+    return str(first), str(second)
 
 
 def _mean(values: Floats, weight: Floats) -> float:
@@ -103,17 +143,23 @@ def read_rows(source: Path, truth: Path | None) -> list[dict[str, Any]]:
         if truth is None:
             raise UsageError(f"{source}: a RUN folder needs truth.", "Give --truth.")
         table = class_table()
-        scored = Scored.of(read_places(source, truth, table.names), table)
+        reading = read_run(source, truth, table.names)
+        for line in reading.aside.lines():
+            tell(f"note: {line}", "yellow")
+        scored = Scored.of(reading.places, table)
         judged = {group: AllIous.of(scored, classes) for group, classes in table.groups.items()}
         rows: list[dict[str, Any]] = tidy(scene_rows(scored, judged, read_counts(source)))
         return rows
     try:
-        stored: list[dict[str, Any]] = json.loads(source.read_text())["scenes"]
+        stored: list[dict[str, Any]] = json.loads(source.read_text(encoding="utf-8-sig"))["scenes"]
+        _ = [(row["scene_id"], row["facility_id"]) for row in stored]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{source}: is neither a RUN folder nor the JSON of an evaluation ({error}).",
+            f"{source}: is neither a RUN folder nor the JSON of an evaluation ({type(error).__name__} {error}).",
             "Give a RUN folder, or what `python -m training.evaluate RUN --truth TRUTH --json FILE` wrote.",
         ) from error
+    if not stored:
+        raise UsageError(f"{source}: holds no scene.", "Give an evaluation of at least one scene.")
     return stored
 
 

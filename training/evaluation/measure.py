@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from detector.config import class_table
+from detector.console import tell
 from detector.geometry import Bools, Floats
 from training.evaluation.boxes import box_quality
 from training.evaluation.counts import counts_with_truth, detected_errors, estimate_errors
@@ -16,26 +17,30 @@ from training.evaluation.matching import confusion, match
 from training.evaluation.page import write_page
 from training.evaluation.reliability import reliability
 from training.evaluation.slices import empty_scenes, sliced
-from training.evaluation.truth import read_places
+from training.evaluation.truth import read_run
 
 
 def evaluate(run: Path, truth: Path, *, page: Path | None = None) -> dict[str, Any]:
-    """Metrics of a run.
+    """Metrics of a run; what of scenes and truth takes no part is told on standard error.
 
     Args:
         run: a RUN folder; without counts.parquet there are no estimates of counts.
-        truth: a folder of `<stem>.truth.geojson`, or one GeoJSON file (`training.evaluation.truth.read_places`).
+        truth: a folder of `<stem>.truth.geojson`, or one GeoJSON file (`training.evaluation.truth.read_run`).
         page: where to write them as a page, with pictures of what went wrong.
 
     Returns:
-        run, truth (their names), and what `measure` gives.
+        run, truth (their names), aside (`training.evaluation.aside.Aside.as_json`), and what `measure` gives.
 
     Raises:
-        UsageError: a table is missing, or no scene has truth.
+        UsageError: a table is missing, no scene has truth, or truth cannot be used.
     """
     table = class_table()
-    scored = Scored.of(read_places(run, truth, table.names), table)
-    result = {"run": run.name, "truth": truth.name, **measure(scored, read_counts(run))}
+    reading = read_run(run, truth, table.names)
+    for line in reading.aside.lines():
+        tell(f"note: {line}", "yellow")
+    scored = Scored.of(reading.places, table)
+    counted = measure(scored, read_counts(run))
+    result = {"run": run.name, "truth": truth.name, "aside": reading.aside.as_json(), **counted}
     if page is not None:
         write_page(page, run, scored, result)
     return result

@@ -57,12 +57,21 @@ def place_slices(places: Sequence[Place], table: ClassTable) -> dict[str, Labels
     return {name: {v: m for v, m in labels.items() if m.any()} for name, labels in slices.items()}
 
 
+def _number(place: Place, name: str) -> float:
+    """A stated condition; NaN where it is not stated or no number."""
+    try:
+        return float(place.conditions.get(name, np.nan))
+    except (TypeError, ValueError):
+        return float("nan")
+
+
 def _numbers(places: Sequence[Place], name: str) -> Floats:
-    return np.array([float(place.conditions.get(name, np.nan)) for place in places])
+    return np.array([_number(place, name) for place in places])
 
 
 def _texts(places: Sequence[Place], name: str) -> Names:
-    return np.array([str(place.conditions.get(name, "")) for place in places])
+    stated = [place.conditions.get(name) for place in places]
+    return np.array(["" if value is None else str(value) for value in stated])
 
 
 def _density(place: Place, table: ClassTable) -> float:
@@ -73,20 +82,16 @@ def _density(place: Place, table: ClassTable) -> float:
 
 def _yard_angle(place: Place) -> float:
     """Least angle between the tracks and an axis of the map: as stated, else the axial mean of the true boxes."""
-    if "yard_heading_deg" in place.conditions:
-        heading = float(place.conditions["yard_heading_deg"])
-    elif place.truth.care.any():
+    heading = _number(place, "yard_heading_deg")
+    if np.isnan(heading) and place.truth.care.any():
         doubled = 2 * place.truth.xywhr[place.truth.care, 4]
         heading = float(np.degrees(np.arctan2(np.sin(doubled).mean(), np.cos(doubled).mean())) / 2)
-    else:
-        return float("nan")
     return abs((heading + 45) % 90 - 45)
 
 
 def _sun_side(place: Place) -> float:
     """Angle between the sun's azimuth and the tracks, 0-90 degrees, as stated."""
-    names = ("sun_azimuth_deg", "yard_heading_deg")
-    sun, heading = (float(place.conditions.get(name, np.nan)) for name in names)
+    sun, heading = _number(place, "sun_azimuth_deg"), _number(place, "yard_heading_deg")
     return abs((sun - heading + 90) % 180 - 90)
 
 

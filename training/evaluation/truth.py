@@ -1,13 +1,11 @@
 """True objects of the scenes of a run, in the same plane frame as its detections."""
 
-import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,8 +17,14 @@ from detector.errors import UsageError
 from detector.geometry import Bools, Floats, xywhr_from_corners
 from detector.pixels.georef import metres_per_degree
 from detector.runfolder import read_tables
+from training.evaluation.aside import Aside
+from training.evaluation.onground import on_ground
+from training.evaluation.pairing import pair
+from training.evaluation.truthfile import TruthFile, read_truth
+from training.formats.polygons import SUFFIX
 
-SUFFIX = ".truth.geojson"
+__all__ = ["CARE_FROM", "SUFFIX", "Found", "Frame", "Names", "Place", "Truth", "TruthFile", "read_places", "read_truth"]
+
 CARE_FROM = 0.5
 
 Names = npt.NDArray[np.str_]
@@ -36,7 +40,8 @@ class Truth:
         kind: (T,) kinds of vehicle or object, empty where not stated.
         visible: (T,) visible share.
         care: (T,) false where less than half is visible, where the centre lies outside the visible part of
-            the facility, or where the class is none of ours: neither right nor wrong.
+            the facility (of the image, without georeference), or where the class is none of ours: neither right nor
+            wrong.
         axis_aligned: (T,) the box is the hull along the axes of the frame, the object's rotation unknown.
         ignored: area that is neither object nor ground; detections on it do not count. Same frame.
     """
@@ -121,15 +126,20 @@ class Place:
 
 
 @dataclass(frozen=True)
-class TruthFile:
-    """One truth file: features in EPSG:4326 with class, kind, visible, ignore, axis_aligned; and its conditions."""
+class Reading:
+    """The scenes of a run for which there is truth, and what does not take part."""
 
-    features: gpd.GeoDataFrame
-    conditions: Mapping[str, Any]
+    places: list[Place]
+    aside: Aside
 
 
 def read_places(run: Path, truth: Path, names: tuple[str, ...]) -> list[Place]:
-    """The scenes of a run for which there is truth.
+    """The places of `read_run`."""
+    return read_run(run, truth, names).places
+
+
+def read_run(run: Path, truth: Path, names: tuple[str, ...]) -> Reading:
+    """The scenes of a run for which there is truth, and what of scenes and truth does not take part.
 
     Args:
         run: a RUN folder with detections.parquet and scenes.parquet.
@@ -140,83 +150,54 @@ def read_places(run: Path, truth: Path, names: tuple[str, ...]) -> list[Place]:
         names: our class names; objects of other classes are neither right nor wrong.
 
     Raises:
-        UsageError: a table is missing or damaged, or no scene has truth.
+        UsageError: a table is missing or damaged, no scene has truth, truth cannot be used, or it cannot be told
+            which scene it is of.
     """
     detections, scenes = read_tables(run)
-    stems = [str(scene_id).rpartition("-")[0] for scene_id in scenes["scene_id"]]
-    files = _files(truth, set(stems))
-    by_place = dict(list(detections.groupby(["scene_id", "facility_id"])))
-    none = detections.iloc[:0]
-    places = []
-    for record, stem in zip(scenes.to_dict("records"), stems, strict=True):
-        if stem in files:
-            found = by_place.get((record["scene_id"], record["facility_id"]), none)
-            places.append(_place(record, found, read_truth(files[stem]), names))
-    if not places:
+    scene_ids = [str(scene_id) for scene_id in scenes["scene_id"]]
+    paired = pair(run, truth, scene_ids)
+    if not paired.files:
         raise UsageError(
-            f"{truth}: has no truth for any of the {len(set(stems))} scenes of {run}.",
+            f"{truth}: has no truth for any of the {len(set(scene_ids))} scenes of {run}.",
             f"Name the files <scene file without extension>{SUFFIX}.",
         )
-    return places
+    records = [record for record in scenes.to_dict("records") if str(record["scene_id"]) in paired.files]
+    files = on_ground(run, {scene_id: read_truth(path) for scene_id, path in paired.files.items()}, records)
+    by_place = dict(list(detections.groupby(["scene_id", "facility_id"])))
+    none = detections.iloc[:0]
+    places: list[Place] = []
+    accounted = {scene_id: _barely_visible(file) for scene_id, file in files.items()}
+    for record in records:
+        scene_id = str(record["scene_id"])
+        found = by_place.get((record["scene_id"], record["facility_id"]), none)
+        place, is_shown = _place(record, found, files[scene_id], names)
+        places.append(place)
+        accounted[scene_id] |= is_shown
+    n_outside = sum(int((~each).sum()) for each in accounted.values())
+    return Reading(places, Aside.of(list(files.values()), names, n_outside, paired, truth))
 
 
-def _files(truth: Path, stems: set[str]) -> dict[str, Path]:
-    """Truth file of each scene stem."""
-    if truth.is_file():
-        stem = _stem(truth)
-        if stem not in stems and len(stems) == 1:
-            return {next(iter(stems)): truth}
-        return {stem: truth}
-    if not truth.is_dir():
-        raise UsageError(f"{truth}: does not exist.", "Give a folder of truth files or one GeoJSON file.")
-    plain = {path.stem: path for path in sorted(truth.rglob("*.geojson"))}
-    return plain | {_stem(path): path for path in sorted(truth.rglob(f"*{SUFFIX}"))}
+def _is_area(file: TruthFile) -> Bools:
+    return np.asarray(file.features["ignore"], dtype=bool)
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(SUFFIX) if path.name.endswith(SUFFIX) else path.stem
+def _barely_visible(file: TruthFile) -> Bools:
+    """(T,) objects of a file that do not count wherever they stand."""
+    visible = np.asarray(file.features["visible"], dtype=np.float64)
+    return np.asarray(visible[~_is_area(file)] < CARE_FROM)
 
 
-_DEFAULTS: dict[str, object] = {
-    "class": "railcar",
-    "kind": "",
-    "visible": 1.0,
-    "ignore": False,
-    "axis_aligned": False,
-}
-
-
-def read_truth(path: Path) -> TruthFile:
-    """Read one truth file.
-
-    Raises:
-        UsageError: it is no GeoJSON feature collection.
-    """
-    try:
-        collection = json.loads(path.read_text())
-        features = collection["features"]
-        named = (collection.get("crs") or {}).get("properties", {}).get("name", "EPSG:4326")
-        table = gpd.GeoDataFrame.from_features(features, crs=named if features else None)
-        table = table.to_crs("EPSG:4326") if features else gpd.GeoDataFrame(geometry=[], crs="EPSG:4326")
-        for name, default in _DEFAULTS.items():
-            given = table[name] if name in table else pd.Series([None] * len(table), index=table.index, dtype=object)
-            table[name] = given.astype(object).where(given.notna(), default).astype(type(default))
-        conditions = dict(collection.get("conditions") or {})
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UsageError(f"{path}: is no GeoJSON feature collection ({error}).", "Give truth as GeoJSON.") from error
-    return TruthFile(table, conditions)
-
-
-def _place(scene: Mapping[Hashable, Any], found: pd.DataFrame, file: TruthFile, names: tuple[str, ...]) -> Place:
+def _place(
+    scene: Mapping[Hashable, Any], found: pd.DataFrame, file: TruthFile, names: tuple[str, ...]
+) -> tuple[Place, Bools]:
+    """A place, and which of the file's objects (T,) stand in what the scene shows of the facility."""
     frame = Frame.of(scene)
-    is_area = file.features["ignore"].to_numpy(dtype=bool)
+    is_area = _is_area(file)
     truth, areas = file.features[~is_area], file.features[is_area]
     class_name, visible = truth["class"].to_numpy(dtype=str), truth["visible"].to_numpy(dtype=float)
-    care = (visible >= CARE_FROM) & np.isin(class_name, names)
-    if frame.origin is not None:
-        centre = shapely.centroid(truth.geometry.to_numpy())
-        care &= np.asarray(shapely.contains(scene["geometry"], centre), dtype=bool)
-    return Place(
+    xywhr = _boxes(truth, frame, file.path)
+    is_shown = _is_shown(scene, frame, truth, xywhr)
+    place = Place(
         scene,
         Found(
             xywhr=_boxes(found, frame),
@@ -226,50 +207,78 @@ def _place(scene: Mapping[Hashable, Any], found: pd.DataFrame, file: TruthFile, 
             detected=found["detected"].to_numpy(dtype=bool),
         ),
         Truth(
-            xywhr=_boxes(truth, frame),
+            xywhr=xywhr,
             class_name=class_name,
             kind=truth["kind"].to_numpy(dtype=str),
             visible=visible,
-            care=care,
+            care=(visible >= CARE_FROM) & np.isin(class_name, names) & is_shown,
             axis_aligned=truth["axis_aligned"].to_numpy(dtype=bool),
-            ignored=_ignored(areas, frame),
+            ignored=_ignored(areas, frame, file.path),
         ),
         file.conditions,
         frame,
     )
+    return place, is_shown
 
 
-def _ignored(areas: gpd.GeoDataFrame, frame: Frame) -> BaseGeometry:
+def _is_shown(scene: Mapping[Hashable, Any], frame: Frame, truth: pd.DataFrame, xywhr: Floats) -> Bools:
+    """(T,) whether the centre of an object lies in the visible part of the facility; in the image, in pixels."""
+    if frame.origin is None:
+        size = np.array([scene["width"], scene["height"]], dtype=np.float64)
+        return np.asarray(((xywhr[:, :2] >= 0) & (xywhr[:, :2] <= size)).all(axis=1))
+    polygons = truth["geometry"].to_numpy()
+    # Corners in the wrong order have no centroid of use.
+    polygons = np.where(shapely.is_valid(polygons), polygons, shapely.convex_hull(polygons))
+    return np.asarray(shapely.contains(scene["geometry"], shapely.centroid(polygons)), dtype=bool)
+
+
+def _ignored(areas: pd.DataFrame, frame: Frame, path: Path) -> BaseGeometry:
     if frame.origin is not None:
-        shapes = [shapely.transform(polygon, frame.from_lonlat) for polygon in areas.geometry]
+        shapes = [shapely.transform(polygon, frame.from_lonlat) for polygon in areas["geometry"]]
     else:
-        shapes = [shapely.Polygon(np.reshape(corners, (4, 2))) for corners in _corners_px(areas)]
+        shapes = [shapely.Polygon(corners) for corners in _corners_px(areas, path)]
     return shapely.union_all([shapely.make_valid(polygon) for polygon in shapes])
 
 
-def _boxes(table: pd.DataFrame, frame: Frame) -> Floats:
-    """Boxes of the polygons of a table, or of its `corners_px`, in the frame."""
+def _boxes(table: pd.DataFrame, frame: Frame, path: Path | None = None) -> Floats:
+    """Boxes of the polygons of a table, or of its `corners_px`, in the frame.
+
+    Args:
+        table: detections, or the features of a truth file.
+        frame: the plane.
+        path: of the truth file.
+    """
     if len(table) == 0:
         return np.zeros((0, 5))
     if frame.origin is None:
-        return xywhr_from_corners(np.array(_corners_px(table), dtype=np.float64).reshape(-1, 4, 2))
-    rings = [frame.from_lonlat(shapely.get_coordinates(polygon)) for polygon in table["geometry"]]
+        rings = [np.vstack([corners, corners[:1]]) for corners in _corners_px(table, path)]
+    else:
+        rings = [frame.from_lonlat(shapely.get_coordinates(polygon)) for polygon in table["geometry"]]
     return xywhr_from_corners(np.array([_four_corners(ring) for ring in rings]))
 
 
 def _four_corners(ring: Floats) -> Floats:
-    """The ring's corners if it has four, else those of the rectangle of least area around it."""
+    """The ring's corners if it is one of four, else those of the rectangle of least area around it."""
     points = ring[:-1]
-    if len(points) != 4:
+    if len(points) != 4 or not shapely.is_valid(shapely.polygons(ring)):
         box = shapely.minimum_rotated_rectangle(shapely.MultiPoint(ring))
         points = shapely.get_coordinates(box)[:-1]
     return points
 
 
-def _corners_px(table: pd.DataFrame) -> list[Any]:
-    if len(table) and "corners_px" not in table:
+def _corners_px(table: pd.DataFrame, path: Path | None) -> Sequence[Floats]:
+    """Corners (4, 2) of each row.
+
+    Raises:
+        UsageError: a row of truth has none.
+    """
+    if len(table) == 0:
+        return []
+    missing = table["corners_px"].isna().to_numpy()
+    if missing.any():
+        number = table["feature"].to_numpy()[missing][0] if "feature" in table else "?"
         raise UsageError(
-            "Truth for a scene without georeference needs the property corners_px.",
+            f"{path}: feature {number}: truth for a scene without georeference needs the property corners_px.",
             "Add x1,y1..x4,y4 in pixels.",
         )
-    return table["corners_px"].tolist() if len(table) else []
+    return [np.asarray(corners, dtype=np.float64).reshape(4, 2) for corners in table["corners_px"]]

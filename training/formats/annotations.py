@@ -50,11 +50,12 @@ class Annotations:
         source: the file that holds the annotations.
         classes: (N,) class numbers; `NO_CLASS` for areas to ignore that have none.
         corners_px: (N, 4, 2) consecutive corners of convex quadrilaterals, in pixels of the image, from the top left
-            corner of its first pixel.
+            corner of its first pixel; what is a rectangle on the ground is one here only where pixels are square.
         visible: (N,) share of each object that the image shows, 0 to 1.
         ignore: (N,) areas that are neither right nor wrong.
         axis_aligned: (N,) boxes that are upright hulls of objects of unknown rotation.
         line: (N,) place in `source`, as in `Fault`.
+        pixel_sides: a pixel's sides on the ground, x and y, as shares of `gsd_m`.
     """
 
     image: Path
@@ -67,6 +68,7 @@ class Annotations:
     ignore: Bools
     axis_aligned: Bools
     line: Ints
+    pixel_sides: tuple[float, float] = (1.0, 1.0)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -132,7 +134,7 @@ def checked(
         if number is None:
             continue
         try:
-            corners, repairs = _corners(row.points_px)
+            corners, repairs = _corners(row.points_px, picture.pixel_sides)
             share = _share_inside(corners, picture.size_px)
         except BadBox as error:
             faults.append(Fault(source, row.line, f"{error}: left out"))
@@ -159,11 +161,14 @@ def checked(
         ignore=np.array(columns[3], dtype=bool),
         axis_aligned=np.array(columns[4], dtype=bool),
         line=np.array(columns[5], dtype=np.int64),
+        pixel_sides=picture.pixel_sides,
     ), faults
 
 
-def _corners(points: Floats) -> tuple[Floats, list[str]]:
+def _corners(points: Floats, pixel_sides: tuple[float, float]) -> tuple[Floats, list[str]]:
     """Four consecutive corners of a convex shape around the points, and what had to be repaired.
+
+    Of more or fewer than four points these are the rectangle of least area on the ground.
 
     Raises:
         BadBox: the points are not finite, enclose nothing, or are four that no order makes convex.
@@ -172,7 +177,7 @@ def _corners(points: Floats) -> tuple[Floats, list[str]]:
         raise BadBox(f"coordinates are not finite ({points.ravel().tolist()})")
     if len(points) < 3:
         raise BadBox(f"has {len(points)} points")
-    points = points if len(points) == CORNERS else _tight(points)
+    points = points if len(points) == CORNERS else _tight(points * pixel_sides) / pixel_sides
     in_order = _is_convex(points)
     if not in_order:
         middle = points - points.mean(axis=0)

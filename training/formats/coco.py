@@ -3,12 +3,15 @@
 Of an annotation is used, in this order: its `segmentation` polygons (the rectangle of least area around them), a `bbox`
 of five (centre x, centre y, width, height, and the degrees by which it is turned counter-clockwise as seen on the
 screen: the convention of Detectron2), a `bbox` of four (left, top, width, height), which tells no rotation. Areas with
-`iscrowd` are to be ignored. A number `visible`, which COCO does not know, is the visible share.
+`iscrowd` are to be ignored. A number `visible`, which COCO does not know, is the visible share. An id that stands for
+two images or two categories says nothing: both are left out.
 """
 
 import json
 import math
+import mmap
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +27,18 @@ from training.formats.jsonfile import JsonObject, NotJson, read_object
 from training.formats.pictures import Picture, images_below, open_picture
 
 NAME = "coco"
-_HEAD = 1 << 16
+_LISTS = ("images", "annotations", "categories")
+_KEYS = re.compile(rf'"({"|".join(_LISTS)})"\s*:\s*\['.encode())
+_BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
 _UPRIGHT, _ROTATED = 4, 5
+
+Entry = tuple[int, dict[str, Any]]
+"""An element of a list: its line and its content."""
 
 
 def claims(path: Path) -> bool:
     """Whether the file, or one in the folder, is a COCO JSON."""
-    return any(True for _ in _files(path))
+    return _looks_right(path) if path.is_file() else any(True for _ in _files(path))
 
 
 def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tuple[list[Annotations], list[Fault]]:
@@ -56,6 +64,9 @@ def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tupl
             content = read_object(source)
         except NotJson as error:
             faults.append(Fault(source, error.line, f"{error.reason}: left out"))
+            continue
+        if missing := [key for key in _LISTS[:2] if key not in content.lines]:
+            faults.append(Fault(source, 0, f"is no COCO, it has no list of {' and '.join(missing)}: left out"))
             continue
         pictures, wrong = _pictures(source, content, by_name, gsd_m)
         drawn, more = _drawn(source, content, pictures)
@@ -107,37 +118,36 @@ def write(annotations: Sequence[Annotations], path: Path) -> list[Fault]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    for file in [path] if path.is_file() else sorted(path.rglob("*.json")):
-        if file.suffix.lower() == ".json" and _looks_right(file):
+    """The file itself, whatever it is, or those below a folder that look right."""
+    if path.is_file():
+        yield path
+        return
+    for file in sorted(path.rglob("*.json")):
+        if _looks_right(file):
             yield file
 
 
 def _looks_right(file: Path) -> bool:
-    """Whether the head or the tail of a file names annotations and images: either may be long."""
-    with file.open("rb") as stream:
-        head = stream.read(_HEAD)
-        stream.seek(max(0, file.stat().st_size - _HEAD))
-        ends = head + stream.read()
-    keys = (b'"annotations"', b'"images"', b'"categories"')
-    return head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and sum(key in ends for key in keys) > 1
+    """Whether a file is an object in which two of COCO's lists have their keys, wherever: each may be long."""
+    if not file.is_file() or file.stat().st_size == 0:
+        return False
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = {match[1] for match in _KEYS.finditer(content)} if _BEGINNING.match(content) else set()
+    return len(found) > 1
 
 
 def _pictures(
     source: Path, content: JsonObject, by_name: dict[str, list[Path]], gsd_m: float | None
 ) -> tuple[dict[Any, Picture | None], list[Fault]]:
-    """The image of each id, None where it is stated but cannot be read."""
-    pictures: dict[Any, Picture | None] = {}
-    faults: list[Fault] = []
-    for line, entry in content.elements("images"):
+    """The image of each id, None where it is stated but cannot be used."""
+    entries, faults = _by_id(source, content, "images", "file_name")
+    pictures: dict[Any, Picture | None] = dict.fromkeys(entries)
+    for number, (line, entry) in _clear(entries):
+        name = str(entry["file_name"])
         try:
-            number, name = entry["id"], str(entry["file_name"])
-            pictures[number] = None
             picture = open_picture(_find(source, name, by_name)).with_gsd(gsd_m)
         except InputRejected as error:
             faults.append(Fault(source, line, f"{error.path}: {error.reason}: left out"))
-            continue
-        except (KeyError, TypeError) as error:
-            faults.append(Fault(source, line, f"is no image of COCO ({type(error).__name__} {error}): left out"))
             continue
         stated = (entry.get("width", picture.size_px[0]), entry.get("height", picture.size_px[1]))
         if stated != picture.size_px:
@@ -146,6 +156,31 @@ def _pictures(
             continue
         pictures[number] = picture
     return pictures, faults
+
+
+def _by_id(source: Path, content: JsonObject, key: str, name_key: str) -> tuple[dict[Any, Entry | None], list[Fault]]:
+    """Line and content of the elements of a list by id, None where an id stands for several names."""
+    entries: dict[Any, Entry | None] = {}
+    faults: list[Fault] = []
+    for line, entry in content.elements(key):
+        try:
+            number, name = entry["id"], str(entry[name_key])
+            first = entries.setdefault(number, (line, entry))
+        except (KeyError, TypeError) as error:
+            faults.append(Fault(source, line, f"is none of COCO's {key} ({type(error).__name__} {error}): left out"))
+            continue
+        if first is None or str(first[1][name_key]) != name:
+            twice = f"id {number!r} is that of other {key} too, here of {name}: all of that id are left out"
+            faults.append(Fault(source, line, twice))
+            entries[number] = None
+    return entries, faults
+
+
+def _clear(entries: dict[Any, Entry | None]) -> Iterator[tuple[Any, Entry]]:
+    """Those whose id stands for one name."""
+    for number, found in entries.items():
+        if found is not None:
+            yield number, found
 
 
 def _find(source: Path, name: str, by_name: dict[str, list[Path]]) -> Path:
@@ -165,14 +200,9 @@ def _drawn(
     source: Path, content: JsonObject, pictures: dict[Any, Picture | None]
 ) -> tuple[dict[Any, list[Drawn]], list[Fault]]:
     """The annotations of each image id."""
-    names: dict[Any, str] = {}
     drawn: dict[Any, list[Drawn]] = {}
-    faults: list[Fault] = []
-    for line, entry in content.elements("categories"):
-        try:
-            names[entry["id"]] = str(entry["name"])
-        except (KeyError, TypeError) as error:
-            faults.append(Fault(source, line, f"is no category of COCO ({type(error).__name__} {error}): left out"))
+    categories, faults = _by_id(source, content, "categories", "name")
+    names = {number: str(entry["name"]) for number, (_, entry) in _clear(categories)}
     for line, entry in content.elements("annotations"):
         try:
             image_id, category = entry["image_id"], entry["category_id"]

@@ -87,7 +87,7 @@ def _label_files(folder: Path) -> Iterator[Path]:
 
 
 def _looks_right(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
         first = stream.readline()
     fields = first.split()
     if _HEADER.match(first):

@@ -76,7 +76,7 @@ def orient(hulls_px: Floats, rail: Bools, gsd_m: float, across: Floats) -> Orien
     """Oriented boxes of vehicles in one image.
 
     Args:
-        hulls_px: (N, 4) upright boxes x0, y0, x1, y1 in pixels.
+        hulls_px: (N, 4) upright boxes x0, y0, x1, y1 in pixels that are square on the ground.
         rail: (N,) rail vehicles; the others are containers.
         gsd_m: metres a pixel.
         across: (N,) from `gradient_sign`, in [-1, 1]: above 0 where the image says that the axis falls to the right

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class Picture:
         crs: its CRS, None without georeference.
         transform: pixels to CRS coordinates.
         gsd_m: geometric mean of its pixel's sides, None where nothing says.
+        pixel_sides: a pixel's sides on the ground, x and y, as shares of that mean; 1 and 1 without georeference.
     """
 
     path: Path
@@ -34,11 +35,12 @@ class Picture:
     crs: CRS | None
     transform: Affine
     gsd_m: float | None
+    pixel_sides: tuple[float, float] = (1.0, 1.0)
 
     def with_gsd(self, *stated_m: float | None) -> "Picture":
         """The same with the first GSD that is stated, unless its georeference gives one."""
         gsd_m = next((gsd for gsd in (self.gsd_m, *stated_m) if gsd is not None), None)
-        return Picture(self.path, self.size_px, self.crs, self.transform, gsd_m)
+        return replace(self, gsd_m=gsd_m)
 
 
 def open_picture(path: Path) -> Picture:
@@ -56,7 +58,9 @@ def open_picture(path: Path) -> Picture:
         return Picture(path, size, None, Affine.identity(), None)
     measured = pixel_size(Grid(crs, transform), (size[0] / 2, size[1] / 2))
     gsd_m = math.sqrt(measured.gsd_x_m * measured.gsd_y_m)
-    return Picture(path, size, crs, transform, gsd_m if np.isfinite(gsd_m) and gsd_m > 0 else None)
+    if not (np.isfinite(gsd_m) and gsd_m > 0):
+        return Picture(path, size, crs, transform, None)
+    return Picture(path, size, crs, transform, gsd_m, (measured.gsd_x_m / gsd_m, measured.gsd_y_m / gsd_m))
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -3,11 +3,13 @@
 `a.tif` goes with `a.truth.geojson` or `a.geojson`. A feature has the property `class`; where it has `corners_px` (8
 numbers in pixels of the image) these count, else its polygon, by the image's georeference. Optional are `visible` (0 to
 1), `ignore` and `axis_aligned`. Coordinates are in the CRS that the member `crs` names, longitude and latitude without.
+Each part of a MultiPolygon is an object of its own. Evaluation reads its truth by the same functions
+(`training.evaluation.truthfile`).
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ NAME = "polygons"
 SUFFIX = ".truth.geojson"
 FACILITIES = "facilities.geojson"
 _LONLAT = pyproj.CRS.from_epsg(4326)
+_MOST_DEG = np.array([360.0, 90.0])
+_FLAGS = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(
+    ("false", "0", "0.0", "no", "none", "nan", ""), False
+)
+NO_FEATURE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ShapelyError)
+"""What reading a feature that is none may raise; `why` says it in words."""
+
+
+class NotLonLat(BadBox):
+    """Coordinates that are no longitude and latitude, in a file that says that they are, or says nothing."""
 
 
 def claims(path: Path) -> bool:
@@ -38,7 +50,7 @@ def claims(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".geojson"
     stems = {image.stem for image in images_below(path)}
-    return any(_stem(source) in stems for source in _files(path))
+    return any(stem_of(source) in stems for source in sources(path))
 
 
 def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tuple[list[Annotations], list[Fault]]:
@@ -53,20 +65,16 @@ def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tupl
         Annotations by image; of images whose collection is empty too, but not of images without one.
     """
     album = Album(images_below(path if path.is_dir() else path.parent))
-    sources = list(_files(path))
-    exact = {(source.parent, _stem(source)) for source in sources if source.name.endswith(SUFFIX)}
     result: list[Annotations] = []
     faults: list[Fault] = []
-    for source in sources:
-        if not source.name.endswith(SUFFIX) and (source.parent, _stem(source)) in exact:
-            continue
-        image = album.nearest(_stem(source), source)
+    for source in sources(path):
+        image = album.nearest(stem_of(source), source)
         if image is None:
-            faults.append(Fault(source, 0, f"no single image {_stem(source)}.* is near it: left out"))
+            faults.append(Fault(source, 0, f"no single image {stem_of(source)}.* is near it: left out"))
             continue
         try:
             picture = open_picture(image).with_gsd(gsd_m)
-            drawn, wrong = _drawn(source, read_object(source), picture)
+            drawn, wrong = _drawn(source, read_collection(source), picture)
         except InputRejected as error:
             faults.append(Fault(source, 0, f"{error.path}: {error.reason}: left out"))
             continue
@@ -116,51 +124,97 @@ def _feature(annotations: Annotations, i: int, lonlat: Floats) -> dict[str, Any]
     return {"type": "Feature", "properties": properties, "geometry": geometry}
 
 
-def _files(path: Path) -> Iterator[Path]:
-    for file in [path] if path.is_file() else sorted(path.rglob("*.geojson")):
-        if file.name != FACILITIES and not file.name.startswith("."):
-            yield file
+def sources(path: Path) -> list[Path]:
+    """The GeoJSON itself, or all below a folder, sorted; `a.truth.geojson` goes before an `a.geojson` beside it.
+
+    `facilities.geojson` and hidden files are none.
+    """
+    found = [path] if path.is_file() else sorted(path.rglob("*.geojson"))
+    found = [file for file in found if file.name != FACILITIES and not file.name.startswith(".")]
+    exact = {(file.parent, stem_of(file)) for file in found if file.name.endswith(SUFFIX)}
+    return [file for file in found if file.name.endswith(SUFFIX) or (file.parent, stem_of(file)) not in exact]
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """The stem of the image that a GeoJSON goes with."""
     return path.name.removesuffix(SUFFIX) if path.name.endswith(SUFFIX) else path.stem
+
+
+def read_collection(path: Path) -> JsonObject:
+    """Read a GeoJSON feature collection.
+
+    Raises:
+        NotJson: it is none.
+    """
+    collection = read_object(path)
+    if "features" not in collection.lines:
+        raise NotJson(0, "has no array `features`: is no GeoJSON feature collection")
+    return collection
 
 
 def _drawn(source: Path, collection: JsonObject, picture: Picture) -> tuple[list[Drawn], list[Fault]]:
     """The features of a collection in pixels of its image.
 
     Raises:
-        NotJson: it is no collection of features, or its CRS is none.
+        NotJson: its CRS is none.
     """
-    if "features" not in collection.lines:
-        raise NotJson(0, "is no GeoJSON feature collection")
-    to_lonlat = _to_lonlat(collection)
+    to_lonlat = to_lonlat_of(collection)
     drawn: list[Drawn] = []
     faults: list[Fault] = []
     for line, feature in collection.elements("features"):
         try:
-            properties = feature["properties"] or {}
-            if "class" not in properties:
-                raise BadBox("has no property `class`")
-            row = Drawn(
-                label=properties["class"],
-                points_px=_points(feature, properties, picture, to_lonlat),
-                line=line,
-                visible=_share(properties.get("visible")),
-                ignore=bool(properties.get("ignore", False)),
-                axis_aligned=bool(properties.get("axis_aligned", False)),
-            )
-        except BadBox as error:
-            faults.append(Fault(source, line, f"{error}: left out"))
-        except (KeyError, TypeError, ValueError, AttributeError, ShapelyError) as error:
-            faults.append(Fault(source, line, f"is no feature of ours ({type(error).__name__} {error}): left out"))
+            rows = _rows(feature, line, picture, to_lonlat)
+        except NO_FEATURE as error:
+            faults.append(Fault(source, line, f"{why(error)}: left out"))
         else:
-            drawn.append(row)
+            drawn += rows
     return drawn, faults
 
 
-def _to_lonlat(collection: JsonObject) -> pyproj.Transformer | None:
-    """From the collection's CRS to longitude and latitude; None where it is in these."""
+def _rows(feature: Any, line: int, picture: Picture, to_lonlat: pyproj.Transformer | None) -> list[Drawn]:  # noqa: ANN401
+    properties = feature["properties"] or {}
+    if "class" not in properties:
+        raise BadBox("has no property `class`")
+    return [
+        Drawn(
+            label=properties["class"],
+            points_px=points_px,
+            line=line,
+            visible=share_of(properties.get("visible")),
+            ignore=flag_of(properties, "ignore"),
+            axis_aligned=flag_of(properties, "axis_aligned"),
+        )
+        for points_px in _outlines_px(feature, properties, picture, to_lonlat)
+    ]
+
+
+def _outlines_px(
+    feature: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    picture: Picture,
+    to_lonlat: pyproj.Transformer | None,
+) -> list[Floats]:
+    """The points (K, 2) of each object of a feature, in pixels of the image."""
+    corners = corners_of(properties)
+    if corners is not None:
+        return [corners]
+    if picture.crs is None:
+        raise BadBox("its image has no georeference, and it has no corners_px")
+    parts = parts_of(feature, to_lonlat)
+    return [lonlat_to_scene_px(picture, shapely.get_coordinates(part.exterior)[:-1]) for part in parts]
+
+
+def why(error: Exception) -> str:
+    """What is wrong with a feature whose reading raised one of `NO_FEATURE`."""
+    return str(error) if isinstance(error, BadBox) else f"is no feature of ours ({type(error).__name__} {error})"
+
+
+def to_lonlat_of(collection: JsonObject) -> pyproj.Transformer | None:
+    """From the collection's CRS to longitude and latitude; None where it is in these.
+
+    Raises:
+        NotJson: its CRS is none.
+    """
     try:
         named = (collection.values.get("crs") or {}).get("properties", {}).get("name")
         crs = pyproj.CRS.from_user_input(named) if named else _LONLAT
@@ -171,28 +225,81 @@ def _to_lonlat(collection: JsonObject) -> pyproj.Transformer | None:
     return pyproj.Transformer.from_crs(crs.to_2d(), _LONLAT, always_xy=True)
 
 
-def _points(
-    feature: dict[str, Any], properties: dict[str, Any], picture: Picture, to_lonlat: pyproj.Transformer | None
-) -> Floats:
-    if properties.get("corners_px") is not None:
-        corners = np.asarray(properties["corners_px"], dtype=np.float64)
-        if corners.size != 2 * CORNERS:
-            raise BadBox(f"corners_px has {corners.size} numbers, not 8")
-        return corners.reshape(CORNERS, 2)
-    if picture.crs is None:
-        raise BadBox("its image has no georeference, and it has no corners_px")
+def corners_of(properties: Mapping[str, Any]) -> Floats | None:
+    """The corners (4, 2) that `corners_px` states, in pixels of the image; None where it is missing.
+
+    Raises:
+        BadBox: it is not 8 finite numbers.
+    """
+    if properties.get("corners_px") is None:
+        return None
+    corners = np.asarray(properties["corners_px"], dtype=np.float64)
+    if corners.size != 2 * CORNERS:
+        raise BadBox(f"corners_px has {corners.size} numbers, not 8")
+    return _finite(corners.reshape(CORNERS, 2))
+
+
+def parts_of(feature: Mapping[str, Any], to_lonlat: pyproj.Transformer | None) -> list[shapely.Polygon]:
+    """The polygon of a feature, or each part of its MultiPolygon, in longitude and latitude.
+
+    Args:
+        feature: of a collection.
+        to_lonlat: from the collection's CRS, as `to_lonlat_of` gives it.
+
+    Raises:
+        BadBox: it has no geometry, one of another kind, an empty one, or coordinates that are no place.
+    """
     if feature.get("geometry") is None:
         raise BadBox("has no geometry")
-    polygon = shape(feature["geometry"])
-    if polygon.geom_type not in {"Polygon", "MultiPolygon"} or polygon.is_empty:
-        raise BadBox(f"is a {polygon.geom_type}, not a polygon")
-    rings = [part.exterior for part in (polygon.geoms if polygon.geom_type == "MultiPolygon" else [polygon])]
-    points = np.concatenate([np.asarray(ring.coords, dtype=np.float64)[:-1, :2] for ring in rings])
+    with np.errstate(invalid="ignore"):  # coordinates that are not finite are told below
+        geometry = shapely.force_2d(shape(feature["geometry"]))
+    if geometry.geom_type not in {"Polygon", "MultiPolygon"}:
+        raise BadBox(f"is a {geometry.geom_type}, not a polygon")
+    parts = [part for part in shapely.get_parts(geometry) if not part.is_empty]
+    if not parts:
+        raise BadBox(f"is an empty {geometry.geom_type}")
+    return [shapely.transform(part, lambda points: _places(points, to_lonlat)) for part in parts]
+
+
+def _places(points: Floats, to_lonlat: pyproj.Transformer | None) -> Floats:
+    """Points (N, 2) in the collection's CRS as longitude and latitude."""
+    places = _finite(points)
     if to_lonlat is not None:
-        points = np.column_stack(to_lonlat.transform(points[:, 0], points[:, 1]))
-    return lonlat_to_scene_px(picture, points)
+        places = np.column_stack(to_lonlat.transform(points[:, 0], points[:, 1]))
+    wrong = np.flatnonzero(~(np.abs(places) <= _MOST_DEG).all(axis=1))
+    if wrong.size == 0:
+        return places
+    x, y = points[wrong[0]]
+    if to_lonlat is not None:
+        raise BadBox(f"({x:.10g}, {y:.10g}) is no place in its CRS")
+    raise NotLonLat(f"({x:.10g}, {y:.10g}) is no longitude and latitude, and no other CRS is named")
 
 
-def _share(value: object) -> float:
-    """A visible share; NaN where it is not stated."""
-    return math.nan if value is None else float(str(value))
+def _finite(points: Floats) -> Floats:
+    if not np.isfinite(points).all():
+        raise BadBox(f"coordinates are not finite ({points.ravel().tolist()})")
+    return points
+
+
+def flag_of(properties: Mapping[str, Any], name: str) -> bool:
+    """Whether a property is set; not where it is missing. Texts such as "false" mean what they say.
+
+    Raises:
+        BadBox: it is neither true nor false.
+    """
+    word = str(properties.get(name)).strip().lower()
+    if word not in _FLAGS:
+        raise BadBox(f"{name} must be true or false. Received: {properties[name]!r}")
+    return _FLAGS[word]
+
+
+def share_of(value: object) -> float:
+    """A visible share; NaN where it is not stated.
+
+    Raises:
+        BadBox: it is no number.
+    """
+    try:
+        return math.nan if value is None else float(str(value))
+    except ValueError as error:
+        raise BadBox(f"visible must be 0 to 1. Received: {value!r}") from error

@@ -97,7 +97,8 @@ def read(
 def with_rotations(annotations: Annotations) -> Annotations:
     """The same with oriented boxes in the place of those upright hulls whose rotation can be found.
 
-    They keep the mark `axis_aligned` where it cannot.
+    They keep the mark `axis_aligned` where it cannot. Rotations are those on the ground: they are found in the image as
+    it would be with square pixels of `gsd_m`.
     """
     whole = _whole(annotations)
     known = np.flatnonzero(annotations.classes != NO_CLASS)
@@ -107,10 +108,11 @@ def with_rotations(annotations: Annotations) -> Annotations:
     corners = annotations.corners_px[rows]
     hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     rail = np.isin(np.array(class_names())[annotations.classes[rows]], rail_classes())
-    result = orient(hulls, rail, annotations.gsd_m, gradient_signs(annotations.image, hulls))
+    square = hulls * (annotations.pixel_sides * 2)
+    result = orient(square, rail, annotations.gsd_m, gradient_signs(annotations.image, hulls))
     solved = rows[result.solved]
     new_corners, upright = annotations.corners_px.copy(), annotations.axis_aligned.copy()
-    new_corners[solved] = corners_from_xywhr(result.xywhr[result.solved])
+    new_corners[solved] = corners_from_xywhr(result.xywhr[result.solved]) / annotations.pixel_sides
     upright[solved] = False
     return replace(annotations, corners_px=new_corners, axis_aligned=upright)
 

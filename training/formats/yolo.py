@@ -5,14 +5,13 @@ A line of labels is a class number and coordinates divided by the image's width 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
-from detector.errors import InputRejected
+from detector.errors import InputRejected, UsageError
 from detector.geometry import Floats
 from training.classes import NO_CLASS, Vocabulary, class_names
 from training.formats.annotations import (
@@ -26,16 +25,18 @@ from training.formats.annotations import (
     unlabelled,
     upright,
 )
-from training.formats.pictures import images_below, open_picture
+from training.formats.listing import SUFFIXES, Listing, NotListing, has_names, labels_of, listing_files
+from training.formats.pictures import open_picture
 
 NAME = "yolo"
-SPLITS = ("train", "val", "test")
 _BOX, _FEWEST = 4, 6
 
 
 def claims(path: Path) -> bool:
-    """Whether the file, or one in the folder, is a data.yaml of YOLO."""
-    return any(True for _ in _listings(path))
+    """Whether the file, or one in the folder, is a data.yaml of YOLO, if perhaps a broken one."""
+    if path.is_file():
+        return path.suffix.lower() in SUFFIXES and has_names(path)
+    return any(True for _ in listing_files(path))
 
 
 def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tuple[list[Annotations], list[Fault]]:
@@ -48,28 +49,30 @@ def read(path: Path, vocabulary: Vocabulary, gsd_m: float | None = None) -> tupl
 
     Returns:
         Annotations by image; of images with an empty file of labels too, but not of images without a file.
+
+    Raises:
+        UsageError: there is no data.yaml, or its names or splits are not of the form that they should have.
     """
     result: list[Annotations] = []
     faults: list[Fault] = []
-    for listing, content in _listings(path):
-        names = _names(content["names"])
-        images = list(_images(listing, content))
+    files = list(listing_files(path))
+    if not files:
+        raise UsageError(f"{path}: holds no data.yaml with `names`.", "Give the data.yaml, or the folder with it.")
+    for file in files:
+        try:
+            listing = Listing.read(file)
+        except NotListing as error:
+            faults.append(Fault(file, error.line, f"{error.reason}: left out"))
+            continue
+        images, wrong = listing.images()
+        faults += wrong
         for image in images:
-            source = _labels_of(image)
-            if not source.is_file():
-                continue
-            try:
-                picture = open_picture(image).with_gsd(gsd_m)
-            except InputRejected as error:
-                faults.append(Fault(source, 0, f"{error.path}: {error.reason}: left out"))
-                continue
-            drawn, wrong = _parsed(source, names, picture.size_px)
-            annotations, more = checked(picture, source, drawn, vocabulary)
-            result.append(annotations)
-            faults += sorted([*wrong, *more], key=lambda fault: fault.line)
-        faults += unlabelled(images, result)
-        if not images:
-            faults.append(Fault(listing, 0, f"none of {', '.join(SPLITS)} holds an image"))
+            if labels_of(image).is_file():
+                annotations, found = _read_one(image, listing.names, vocabulary, gsd_m)
+                result += annotations
+                faults += found
+        faults += unlabelled((image for image in images if not labels_of(image).is_file()), [])
+        faults += listing.orphans(images)
     return result, faults
 
 
@@ -105,60 +108,24 @@ def write(annotations: Sequence[Annotations], out: Path) -> list[Fault]:
     return faults
 
 
-def _listings(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """YAML files with names and splits, and what they hold."""
-    files = [path] if path.is_file() else sorted((*path.glob("*.yaml"), *path.glob("*.yml")))
-    for file in files:
-        if file.suffix.lower() in {".yaml", ".yml"}:
-            try:
-                content = yaml.safe_load(file.read_text())
-            except yaml.YAMLError:
-                continue
-            if isinstance(content, dict) and isinstance(content.get("names"), dict | list):
-                yield file, content
+def _read_one(
+    image: Path, names: Mapping[int, str], vocabulary: Vocabulary, gsd_m: float | None
+) -> tuple[list[Annotations], list[Fault]]:
+    """The annotations of one image that has labels, none where it cannot be read."""
+    source = labels_of(image)
+    try:
+        picture = open_picture(image).with_gsd(gsd_m)
+    except InputRejected as error:
+        return [], [Fault(source, 0, f"{error.path}: {error.reason}: left out")]
+    drawn, wrong = _parsed(source, names, picture.size_px)
+    annotations, more = checked(picture, source, drawn, vocabulary)
+    return [annotations], sorted([*wrong, *more], key=lambda fault: fault.line)
 
 
-def _names(names: Any) -> dict[int, str]:  # noqa: ANN401
-    pairs = names.items() if isinstance(names, dict) else enumerate(names)
-    return {int(number): str(name) for number, name in pairs}
-
-
-def _images(listing: Path, content: dict[str, Any]) -> Iterator[Path]:
-    """The images of all splits, once each. A relative `path` is looked for beside the listing."""
-    root = (listing.parent / str(content.get("path") or ".")).resolve()
-    if not root.is_dir():
-        root = listing.parent.resolve()
-    seen: set[Path] = set()
-    for split in SPLITS:
-        given = content.get(split) or []
-        for entry in [given] if isinstance(given, str) else given:
-            for image in _images_of(root / entry, root):
-                if image not in seen:
-                    seen.add(image)
-                    yield image
-
-
-def _images_of(place: Path, root: Path) -> list[Path]:
-    if place.is_dir():
-        return images_below(place)
-    if place.is_file() and place.suffix == ".txt":
-        return [root / line.strip() for line in place.read_text().splitlines() if line.strip()]
-    return []
-
-
-def _labels_of(image: Path) -> Path:
-    """The file of labels of an image: `images` becomes `labels`, the last time it occurs, and the ending .txt."""
-    parts = list(image.parts)
-    if "images" in parts[:-1]:
-        at = len(parts) - 2 - parts[-2::-1].index("images")
-        parts[at] = "labels"
-    return Path(*parts).with_suffix(".txt")
-
-
-def _parsed(source: Path, names: dict[int, str], size_px: tuple[int, int]) -> tuple[list[Drawn], list[Fault]]:
+def _parsed(source: Path, names: Mapping[int, str], size_px: tuple[int, int]) -> tuple[list[Drawn], list[Fault]]:
     drawn: list[Drawn] = []
     faults: list[Fault] = []
-    for line, text in enumerate(source.read_text(errors="replace").splitlines(), start=1):
+    for line, text in enumerate(source.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         fields = text.split()
         if not fields:
             continue

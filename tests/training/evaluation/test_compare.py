@@ -9,7 +9,7 @@ import pytest
 
 from detector.errors import UsageError
 from training.compare import main
-from training.evaluation.compare import Outcome, compare
+from training.evaluation.compare import Outcome, compare, names_apart
 
 
 def row(facility: str, n_true: int, hits: int, detected: int, scene: str = "s1") -> dict[str, Any]:
@@ -105,3 +105,47 @@ def test_the_command_reads_evaluations(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "bad.json").write_text("[]")
     assert main([call[0], str(tmp_path / "bad.json")]) == 2
     assert main([call[0], str(tmp_path)]) == 2
+
+
+def test_sources_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("A/run", "B/run", "B/run.2"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("A/run.json", "B/run.json"):
+        (tmp_path / name).write_text("{}")
+    one, other = tmp_path / "A/run", tmp_path / "B/run"
+    assert names_apart(one, other) == ("A/run", "B/run")
+    assert names_apart(one.with_suffix(".json"), other.with_suffix(".json")) == ("A/run", "B/run")
+    assert names_apart(other, tmp_path / "B/run.2") == ("run", "run.2")
+    assert names_apart(other, other.with_suffix(".json")) == (str(other), f"{other}.json")
+    assert names_apart(one, one) == (str(one), str(one))
+
+
+def test_scenes_of_one_name_are_compared_each_with_itself() -> None:
+    twins = [row("a", 10, 5, 5) | {"scene_id": scene_id} for scene_id in ("yard-00000002", "yard-00000001")]
+    twins[0] = twins[0] | row("a", 4, 1, 1) | {"scene_id": "yard-00000002"}
+    one = outcome("one", twins)
+    assert one.keys == (("yard-00000001", "a"), ("yard-00000002", "a"))
+    assert one.n_true.tolist() == [10, 4]
+    assert compare(one, outcome("two", twins[::-1]), draws=20)["f1_50"]["difference"] == 0
+    with pytest.raises(UsageError, match="same scenes"):
+        compare(one, outcome("two", [twins[0], twins[1] | {"scene_id": "yard-00000003"}]))
+
+
+@pytest.mark.parametrize(
+    ("scenes", "words"),
+    [
+        ([{"a": 1}], "scene_id"),
+        ([], "no scene"),
+        (["s1"], "neither a RUN"),
+        ([row("a", 1, 1, 1) | {"railcar": {}}], "n_true"),
+    ],
+)
+def test_json_of_another_kind_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scenes: list[Any], words: str
+) -> None:
+    (tmp_path / "bad.json").write_text(json.dumps({"scenes": scenes}))
+    (tmp_path / "a.json").write_text(json.dumps({"scenes": [row("a", 10, 5, 5)]}))
+    assert main([str(tmp_path / "bad.json"), str(tmp_path / "a.json")]) == 2
+    told = capsys.readouterr().err
+    assert "bad" in told
+    assert words in told

@@ -97,7 +97,7 @@ def test_scenes_without_georeference_use_pixels(tmp_path: Path) -> None:
 
     def in_pixels(table: gpd.GeoDataFrame) -> list[list[float]]:
         corners = shapely.get_coordinates(table.geometry.to_numpy()).reshape(-1, 5, 2)[:, :4]
-        return ((corners - [27.10, 41.30]) * [2e5, -2e5]).reshape(-1, 8).tolist()
+        return ((corners - [27.10, 41.304]) * [2e5, -2e5]).reshape(-1, 8).tolist()
 
     bare = Tables(
         tables.detections.assign(corners_px=in_pixels(tables.detections)).set_geometry(
@@ -153,3 +153,24 @@ def test_the_command_says_the_same(folders: tuple[Path, Path, Tables], capsys: p
     assert json.loads(capsys.readouterr().out) == expected
     shown = CliRunner().invoke(app, ["evaluate", str(run), "--truth", str(truth_folder), "--json"])
     assert json.loads(shown.stdout) == expected
+
+
+def test_truth_outside_of_the_image_does_not_count(tmp_path: Path) -> None:
+    tables = yard_run({date(2023, 1, 5): 0}, np.random.default_rng(3), world=EASY)
+    scenes = tables.scenes.set_geometry([None], crs="EPSG:4326")
+    bare = Tables(tables.detections.iloc[:0].assign(corners_px=None), scenes, {})
+    bare.write(tmp_path / "run", tmp_path / "truth")
+    corners = np.array([[0.0, 0.0], [50, 0], [50, 10], [0, 10]])
+    features = [
+        {"type": "Feature", "properties": {"corners_px": (corners + shift).ravel().tolist()}, "geometry": None}
+        for shift in (20, 3000)
+    ]
+    path = tmp_path / "any.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    result = evaluate(tmp_path / "run", path)
+    assert result["groups"]["railcar"]["n_true"] == 1
+    assert result["aside"]["n_outside"] == 1
+    features[1] |= {"properties": {}, "geometry": shapely.geometry.mapping(shapely.box(27.10, 41.30, 27.11, 41.31))}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(UsageError, match=r"any\.geojson: feature 2: .* needs the property corners_px"):
+        evaluate(tmp_path / "run", path)

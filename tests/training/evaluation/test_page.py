@@ -11,6 +11,7 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from detector.errors import UsageError
 from detector.scenes import find_scenes
 from tests.simulated_run import with_class_scores
 from tests.training.evaluation.places import RAILCAR, TABLE, found, place, scored, truth
@@ -110,3 +111,17 @@ def test_a_scene_that_is_gone_is_said_so(run: Path, tmp_path: Path) -> None:
     evaluate(run, tmp_path, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert page.count("No picture: its file is no longer where it was counted.") == 2
+
+
+def test_corners_in_pixels_are_truth_of_a_scene_on_the_ground(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "yard_20230105.truth.geojson"
+    before = read_places(run, path, TABLE.names)[0].truth
+    feature = json.loads(path.read_text())["features"][0]
+    feature["properties"]["corners_px"] = [85, 77, 115, 77, 115, 83, 85, 83]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature | {"geometry": None}]}))
+    after = read_places(run, path, TABLE.names)[0].truth
+    assert after.xywhr == pytest.approx(before.xywhr, abs=1e-3)
+    assert after.care.tolist() == [True]
+    (tmp_path / "yard_20230105.tif").unlink()
+    with pytest.raises(UsageError, match=r"feature 1: has corners_px and no polygon.*no longer where.*Put the image"):
+        read_places(run, path, TABLE.names)

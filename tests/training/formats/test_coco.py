@@ -137,3 +137,106 @@ def test_boxes_of_unknown_rotation_stay_so(tmp_path: Path) -> None:
     (found,), _ = coco.read(tmp_path / "truth.json", WORDS)
     assert found.axis_aligned.all()
     assert iou(found.corners_px, each.corners_px)[0] == pytest.approx(1)
+
+
+def many(folder: Path, count: int, *, in_the_middle: bool) -> Path:
+    """A JSON with more images than fit into 64 KB; the annotations stand before, between or after the others."""
+    photo(folder / "images" / "a.png")
+    images = [{"id": 7, "file_name": "a.png"}]
+    images += [{"id": 100 + i, "file_name": f"{'long' * 20}{i}.png"} for i in range(count)]
+    categories = [{"id": i, "name": "railcar" if i == 1 else f"kind {'x' * 80} {i}"} for i in range(1, count)]
+    parts: dict[str, Any] = {"images": images, "annotations": [entry()], "categories": categories}
+    if not in_the_middle:
+        parts = {"annotations": [entry()], "categories": [], "images": images}
+    path = folder / "truth.json"
+    path.write_text(json.dumps(parts))
+    return path
+
+
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_long_files_are_recognised(tmp_path: Path, in_the_middle: bool) -> None:
+    source = many(tmp_path, 1500, in_the_middle=in_the_middle)
+    assert source.stat().st_size > 1 << 17
+    assert coco.claims(tmp_path)
+    assert coco.claims(source)
+    for path in (tmp_path, source):
+        (found,), faults = coco.read(path, WORDS)
+        assert len(found) == 1
+        assert len([fault for fault in faults if "is not there" in fault.reason]) == 1500
+
+
+def test_our_own_long_file_is_read(tmp_path: Path) -> None:
+    image = photo(tmp_path / "a.png", (64, 64))
+    each = annotations_of(image, [(32, 32, 20, 8, 0, 0, False)])
+    coco.write([each] * 1200, tmp_path / "truth.json")
+    assert (tmp_path / "truth.json").stat().st_size > 1 << 17
+    assert coco.claims(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", '{"images": 5, "annotations": "none"}', '{"note": "\\"images\\": [ and \\"annotations\\": ["}'],
+)
+def test_other_json_is_not_claimed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert not coco.claims(tmp_path)
+    assert not coco.claims(tmp_path / "a.json")
+    assert coco.read(tmp_path, WORDS) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.json", "{}", "no list of images and annotations"),
+        ("a.json", '{"images": []}', "no list of annotations"),
+        ("a.json", "", "is not JSON"),
+        ("a.txt", "[]", "is not JSON"),
+    ],
+)
+def test_a_file_that_is_named_is_never_passed_over(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    (tmp_path / name).write_text(text)
+    found, (fault,) = coco.read(tmp_path / name, WORDS)
+    assert not found
+    assert reason in fault.reason
+
+
+def twins(folder: Path, **parts: list[dict[str, Any]]) -> tuple[Path, list[str]]:
+    """A JSON of two images with one annotation each; returns it and its lines."""
+    for name in ("a", "b"):
+        photo(folder / f"{name}.png")
+    content: dict[str, list[dict[str, Any]]] = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "categories": [{"id": 1, "name": "railcar"}, {"id": 2, "name": "locomotive"}],
+        "annotations": [entry(image_id=1), entry(image_id=2, category_id=2)],
+    }
+    path = folder / "truth.json"
+    path.write_text(json.dumps(content | parts, indent=1))
+    return path, path.read_text().splitlines()
+
+
+def test_an_image_id_that_stands_for_two_images_says_nothing(tmp_path: Path) -> None:
+    photo(tmp_path / "c.png")
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}, {"id": 1, "file_name": "c.png"}]
+    source, lines = twins(tmp_path, images=images)
+    (found,), (fault,) = coco.read(source, WORDS)
+    assert found.image.name == "b.png"
+    assert lines[fault.line].strip() == '"id": 1,'
+    assert "id 1 is that of other images too, here of c.png" in fault.reason
+
+
+def test_a_category_id_that_stands_for_two_names_says_nothing(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "railcar"}, {"id": 2, "name": "locomotive"}, {"id": 1, "name": "container"}]
+    source, _ = twins(tmp_path, categories=categories)
+    (first, second), faults = coco.read(source, WORDS)
+    assert (first.ignore.tolist(), second.classes.tolist()) == ([True], [class_index("locomotive")])
+    reasons = [fault.reason for fault in faults]
+    assert "id 1 is that of other categories too, here of container" in reasons[0]
+    assert reasons[1:] == ["unknown class 'category 1': its area is ignored"]
+
+
+def test_the_same_said_twice_is_no_contradiction(tmp_path: Path) -> None:
+    again = [{"id": 1, "file_name": "a.png"}] * 2, [{"id": 1, "name": "railcar"}] * 2
+    source, _ = twins(tmp_path, images=again[0], categories=again[1], annotations=[entry(image_id=1)])
+    (found,), faults = coco.read(source, WORDS)
+    assert found.classes.tolist() == [class_index("railcar")]
+    assert not faults

@@ -119,3 +119,15 @@ def test_what_it_cannot_say_is_listed(tmp_path: Path) -> None:
     each = type(each)(**(vars(each) | {"axis_aligned": np.array([True])}))
     (fault,) = dota.write([each], tmp_path / "out")
     assert "1 boxes of unknown rotation" in fault.reason
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("header", ["", HEADER])
+def test_labels_in_any_folder_may_begin_with_a_byte_order_mark(tmp_path: Path, mark: str, header: str) -> None:
+    photo(tmp_path / "images" / "a.png")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(f"{mark}{header}{OBJECT} railcar 0\n")
+    assert dota.claims(tmp_path)
+    (found,), faults = dota.read(tmp_path, WORDS)
+    assert not faults
+    assert found.classes.tolist() == [class_index("railcar")]

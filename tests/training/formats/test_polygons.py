@@ -66,13 +66,44 @@ def test_corners_in_pixels_go_before_the_polygon(tmp_path: Path) -> None:
     assert found.gsd_m == 0.45
 
 
-def test_many_points_and_several_parts_become_one_box(tmp_path: Path) -> None:
+def test_many_points_become_one_box_and_each_part_its_own(tmp_path: Path) -> None:
     image = scene(tmp_path / "yard.tif")
-    halves = np.stack([BOXES[0], BOXES[0].mean(axis=0) + (BOXES[0] - BOXES[0].mean(axis=0)) / 2])
-    parts = {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings(image, halves, "EPSG:4326")]}
-    write(tmp_path / "yard.geojson", [feature(None) | {"geometry": parts}])
-    (found,), _ = polygons.read(tmp_path, WORDS)
-    assert iou(found.corners_px, BOXES[:1])[0] == pytest.approx(1, abs=1e-3)
+    middles = (BOXES + np.roll(BOXES, -1, axis=1)) / 2
+    dense = np.stack([BOXES, middles], axis=2).reshape(2, 8, 2)
+    parts = {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings(image, dense, "EPSG:4326")]}
+    write(tmp_path / "yard.geojson", [feature(None, visible=0.5) | {"geometry": parts}])
+    (found,), faults = polygons.read(tmp_path, WORDS)
+    assert not faults
+    assert found.line.tolist() == [1, 1]
+    assert found.visible.tolist() == [0.5, 0.5]
+    assert iou(found.corners_px, BOXES) == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_marks_mean_what_they_say(tmp_path: Path) -> None:
+    photo(tmp_path / "yard.png")
+    corners = BOXES[0].ravel().tolist()
+    words = ["false", "True", 0, 1, None, "no"]
+    source = write(tmp_path / "yard.geojson", [feature(None, corners_px=corners, ignore=word) for word in words])
+    (found,), faults = polygons.read(source, WORDS, 0.45)
+    assert not faults
+    assert found.ignore.tolist() == [False, True, False, True, False, False]
+    write(source, [feature(None, corners_px=corners, axis_aligned="maybe")])
+    (found,), faults = polygons.read(source, WORDS, 0.45)
+    assert len(found) == 0
+    assert "axis_aligned must be true or false. Received: 'maybe'" in faults[0].reason
+
+
+def test_places_that_are_none_are_listed(tmp_path: Path) -> None:
+    image = scene(tmp_path / "yard.tif")
+    (utm,) = rings(image, BOXES[:1], "EPSG:32633")
+    (good,) = rings(image, BOXES[:1], "EPSG:4326")
+    broken = [good[0], [float("nan"), 45.0], *good[2:]]
+    empty = {"geometry": {"type": "Polygon", "coordinates": []}}
+    write(tmp_path / "yard.geojson", [feature(utm), feature(broken), feature(good) | empty])
+    (found,), faults = polygons.read(tmp_path, WORDS)
+    assert len(found) == 0
+    for fault, word in zip(faults, ["no longitude and latitude", "not finite", "an empty Polygon"], strict=True):
+        assert word in fault.reason
 
 
 def test_faults_name_file_and_place(tmp_path: Path) -> None:
