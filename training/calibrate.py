@@ -204,7 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     install((), shipped, weights.folder)
     objects = ", ".join(f"{name}: {group.n_objects} objects" for name, group in stored.groups.items())
     made_of = f"{stored.n_scenes} scenes of {stored.n_facilities} facilities"
-    Console().print(f"{out}: {made_of}; {objects or 'no group has enough objects and scenes'}.", markup=False, soft_wrap=True)
+    enough = objects or "no group has enough objects and scenes"
+    Console().print(f"{out}: {made_of}; {enough}.", markup=False, soft_wrap=True)
     told = ", ".join(f"{family} {score:g}" for family, score in shipped.operating_threshold.items())
     Console().print(f"{options.weights}: operating threshold {told}.", markup=False, soft_wrap=True)
     return 0

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from detector.console import tell
 from training.evaluation.pairing import Pairing
 from training.evaluation.truthfile import TruthFile
 
@@ -64,6 +65,11 @@ class Aside:
             "scenes_without_truth": list(self.without_truth),
             "truth_without_scene": list(self.without_scene),
         }
+
+    def tell(self) -> None:
+        """Say it on stderr."""
+        for line in self.lines():
+            tell(f"note: {line}", "yellow")
 
     def lines(self) -> Iterator[str]:
         """One line for each that there is any of."""

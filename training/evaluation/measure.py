@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from detector.config import class_table
-from detector.console import tell
 from detector.geometry import Bools, Floats
 from training.evaluation.boxes import box_quality
 from training.evaluation.counts import counts_with_truth, detected_errors, estimate_errors
@@ -36,8 +35,7 @@ def evaluate(run: Path, truth: Path, *, page: Path | None = None) -> dict[str, A
     """
     table = class_table()
     reading = read_run(run, truth, table.names)
-    for line in reading.aside.lines():
-        tell(f"note: {line}", "yellow")
+    reading.aside.tell()
     scored = Scored.of(reading.places, table)
     counted = measure(scored, read_counts(run))
     result = {"run": run.name, "truth": truth.name, "aside": reading.aside.as_json(), **counted}

@@ -134,8 +134,10 @@ class Reading:
 
 
 def read_places(run: Path, truth: Path, names: tuple[str, ...]) -> list[Place]:
-    """The places of `read_run`."""
-    return read_run(run, truth, names).places
+    """The places of `read_run`; what does not take part is said."""
+    reading = read_run(run, truth, names)
+    reading.aside.tell()
+    return reading.places
 
 
 def read_run(run: Path, truth: Path, names: tuple[str, ...]) -> Reading:
