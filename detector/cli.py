@@ -4,14 +4,14 @@ import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import pandas as pd
 import typer
 
 from detector import __version__
 from detector.config import count_config, detect_config, scale_config
-from detector.console import Watcher, console, counts_table, scenes_table, show_rejected, tell
+from detector.console import Watcher, console, counts_table, scenes_table, show_aside, show_rejected, tell
 from detector.errors import RailcarsError, UsageError
 
 if TYPE_CHECKING:
@@ -52,8 +52,21 @@ def main() -> None:
     try:
         app()
     except RailcarsError as error:
-        tell(f"railcars: {error}", "red")
-        sys.exit(EXIT_USAGE)
+        _fail(str(error))
+    except OSError as error:
+        _fail(_of_system(error))
+
+
+def _fail(text: str) -> NoReturn:
+    tell(f"railcars: {text}", "red")
+    sys.exit(EXIT_USAGE)
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refused, with the path where it says one."""
+    path = error.filename2 or error.filename  # of a renaming, the name that was wanted
+    said = str(error) if path is None else f"{path}: {error.strerror}"
+    return f"{said}. Check that it is there, that you may read and write there, and that the disk has room."
 
 
 @app.callback(invoke_without_command=True)
@@ -76,6 +89,7 @@ def scenes(
     Example: railcars scenes images --facilities facilities.geojson
     """
     from detector.facilities import distances_km, load_facilities
+    from detector.inputs.files import left_aside
     from detector.listing import scene_table
     from detector.scenes import find_scenes
 
@@ -89,6 +103,7 @@ def scenes(
         _print_json(json.loads(table.to_json(orient="records", date_format="iso")))
     else:
         console().print(scenes_table(table))
+        show_aside(left_aside(images))
         for facility_id, km in distances_km(survey.scenes, outlines).items():
             if km > 0:
                 far = "is far from all images" if km == float("inf") else f"is {km:.1f} km from the nearest image"
@@ -231,6 +246,7 @@ def _detect(
     inputs: "Inputs", out: Path, weights: str | None, settings: Path | None, cluster: "Cluster | None", *, quiet: bool
 ) -> int:
     """Detect with progress; returns how many inputs were rejected."""
+    from detector.inputs.files import left_aside
     from detector.run import detect_step
     from detector.weights import load_weights
 
@@ -244,6 +260,7 @@ def _detect(
             f"{result.n_detected} objects at or above the operating threshold"
         )
         show_rejected(rejected, out / "rejected.csv")
+        show_aside(left_aside(inputs.images))
         if result.left_out:
             _warn(f"{len(result.left_out)} scenes of earlier calls were not given this time and are left out.")
         if result.unseen:

@@ -11,12 +11,14 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from detector.scene import Rejection
 from detector.tally.verdicts import probability
 
 LINE_EVERY_S = 10.0
 REJECTED_SHOWN = 10
+ASIDE_SHOWN = 3
 PLAIN_WIDTH = 160  # of tables that do not go to a terminal
 
 
@@ -94,7 +96,7 @@ def scenes_table(scenes: pd.DataFrame) -> Table:
         date = row["date"] and f"{row['date']:%Y-%m-%d %H:%M}"
         covered = ", ".join(f"{name} {share:.0%}" for name, share in row["covered"].items())
         cells = [Path(row["file"]).name, date, row["date_source"], size, bands, row["dtype"], gsd, row["crs"]]
-        table.add_row(*(str(cell or "") for cell in cells), covered, row["verdict"], style=_style(row["usable"]))
+        table.add_row(*_plain(*cells, covered, row["verdict"]), style=_style(row["usable"]))
     return table
 
 
@@ -102,20 +104,23 @@ def counts_table(counts: pd.DataFrame) -> Iterator[Table]:
     """One table per facility: its railcars by date."""
     railcars = counts[counts["group"] == "railcar"]
     for facility_id, rows in railcars.groupby("facility_id", sort=True):
-        table = Table(title=f"{facility_id}: railcars", title_justify="left", box=None, pad_edge=False)
+        title = Text(f"{facility_id}: railcars", style="table.title")
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for name in ("date", "detected", "count", "95 % interval", "seen", "new record", "surge", "flags"):
             table.add_column(name, justify="right" if name in {"detected", "count", "seen"} else "left")
         for row in rows.to_dict("records"):
             record = "" if pd.isna(row["p_surge"]) else probability(float(row["p_surge"])).removeprefix("= ")
             table.add_row(
-                f"{row['date']:%Y-%m-%d}",
-                str(row["n_detected"]),
-                "" if pd.isna(row["count"]) else f"{row['count']:.0f}",
-                _interval(row["lo95"], row["hi95"]),
-                f"{row['observed_fraction']:.0%}",
-                record,
-                row["surge"],
-                row["flags"],
+                *_plain(
+                    f"{row['date']:%Y-%m-%d}",
+                    str(row["n_detected"]),
+                    "" if pd.isna(row["count"]) else f"{row['count']:.0f}",
+                    _interval(row["lo95"], row["hi95"]),
+                    f"{row['observed_fraction']:.0%}",
+                    record,
+                    row["surge"],
+                    row["flags"],
+                ),
                 style="bold" if row["surge"] == "yes" else None,
             )
         yield table
@@ -127,6 +132,18 @@ def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
         tell(f"rejected: {entry.path}: {entry.reason}. {entry.cure}", "yellow")
     if len(rejected) > REJECTED_SHOWN:
         tell(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}")
+
+
+def show_aside(aside: Sequence[Path]) -> None:
+    """How many rasters in the folders were no inputs by their names, and the first of them."""
+    if aside:
+        first = ", ".join(path.name for path in aside[:ASIDE_SHOWN]) + (", ..." if len(aside) > ASIDE_SHOWN else "")
+        tell(f"left aside: {len(aside)} previews and masks by their names ({first}); name one to have it looked at.")
+
+
+def _plain(*cells: object) -> Iterator[Text]:
+    """Cells as they are: names may hold brackets, which are markup in a `str`."""
+    return (Text(str(cell or "")) for cell in cells)
 
 
 def _interval(low: float, high: float) -> str:

@@ -31,7 +31,8 @@ class Scene:
     """One usable acquisition, in one file or cut into several on one pixel grid.
 
     Attributes:
-        scene_id: stem of the first file, "-", 8 hex digits of the content hash.
+        scene_id: stem of the first file, "-", 8 hex digits of the content hash; with the date in between where
+            another scene of an earlier date has the same name and content.
         paths: its files, row by row.
         offsets_px: per file, the (column, row) of its top left pixel in the scene.
         sizes_px: per file, its (columns, rows).
@@ -51,7 +52,8 @@ class Scene:
         off_nadir_deg: angle between the view and the vertical, where known.
         facility_id: the facility that a scene without georeference shows.
         size_bytes: total size of its files.
-        sha256: of its file; of several, of their hexadecimal hashes joined in order; with a cloud mask, of both.
+        sha256: of its file; with others that decide its pixels (companions, sources of a VRT, the cloud mask), or in
+            several files, of their hexadecimal hashes joined in order.
         masks: per file, its cloud mask; empty where no file has one.
     """
 

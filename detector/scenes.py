@@ -1,9 +1,11 @@
 """Find the scenes among the inputs: one acquisition each, with its time, GSD, CRS, or the reason why not."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rasterio.errors import RasterioError
 
@@ -14,6 +16,7 @@ from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
 from detector.inputs.masks import CURE as MASK_CURE
 from detector.inputs.masks import cloud_mask
+from detector.inputs.names import named
 from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, scene_of
 from detector.pixels.cloudmask import FileGrid, MaskReader
 from detector.scene import Rejection, Scene, Survey
@@ -22,6 +25,8 @@ __all__ = ["Rejection", "Scene", "Survey", "find_scenes"]
 
 Look = Callable[[Path, tuple[Declared, ...]], tuple[Scene, Header] | InputRejected]
 LookAtFiles = Callable[[Look, list[Path], list[tuple[Declared, ...]]], Iterable[tuple[Scene, Header] | InputRejected]]
+Said = TypeVar("Said", Declared, InputRejected)
+STATED = ("manifest", "stac")  # sources of a time that are someone's word for this very file
 READERS = 4  # files looked at at the same time: mostly waiting for the disk
 
 
@@ -36,8 +41,9 @@ def find_scenes(
     """Find the scenes in folders (recursive), image files, STAC documents and `.txt` lists of paths.
 
     Files that are one acquisition delivered cut on one pixel grid become one scene; a VRT that can be used
-    stands for the files it reads; a copy of a scene is rejected. What is wrong with one file never stops the
-    others. The result depends neither on the order of the inputs nor on the machine.
+    stands for the files it reads; a copy of a scene is rejected; of several links to one file, those that give
+    the same time are one. What is wrong with one file never stops the others. The result depends neither on the
+    order of the inputs nor on the machine.
 
     Args:
         inputs: what to search.
@@ -49,28 +55,33 @@ def find_scenes(
     Raises:
         UsageError: an input does not exist, or the manifest cannot be read.
     """
-    found = find_files(inputs)
+    found = find_files([path for path in inputs if manifest is None or named(path) != named(manifest)])
     folders = (*found.folders, *(path.parent for path in inputs if path.is_file()))
     stated = load_manifest(manifest, folders) if manifest else Manifest({}, ())
     faults = [*found.rejected, *stated.rejected, *_not_given(stated, found.images)]
-    refused = {fault.path.resolve() for fault in stated.rejected}
     look = partial(_look, bands=bands, gsd_limits_m=gsd_limits_m)
+    by_manifest, by_stac = (_by_image(source.declared, found.images) for source in (stated, found))
+    refused = _by_image({fault.path: fault for fault in stated.rejected}, found.images).keys() - by_manifest.keys()
     files = [path for path in found.images if path not in refused]
-    declared = [tuple(source[path] for source in (stated.declared, found.declared) if path in source) for path in files]
+    declared = [tuple(source[path] for source in (by_manifest, by_stac) if path in source) for path in files]
     scenes: list[Scene] = []
+    unusable: list[InputRejected] = []
     members: set[Path] = set()
     for outcome in (look_at_files or _by_threads)(look, files, declared):
         if isinstance(outcome, InputRejected):
-            faults.append(outcome)
+            unusable.append(outcome)
         else:
             scene, header = outcome
             scenes.append(scene)
-            members.update(header.members)
-    faults = [fault for fault in faults if fault.path not in members]
-    scenes, copies = _without_copies([scene for scene in scenes if scene.paths[0] not in members])
-    joined = sorted(join_cut_scenes(scenes), key=lambda scene: (scene.acquired, scene.scene_id))
+            members.update(path.resolve() for path in header.members)
+    faults += _not_used_otherwise(unusable, scenes, stated.declared.keys() | found.declared.keys())
+    faults = [fault for fault in faults if fault.path.resolve() not in members]
+    scenes, copies = _without_copies([scene for scene in scenes if scene.paths[0].resolve() not in members])
     rejected = {Rejection(fault.path, fault.reason, fault.cure) for fault in (*faults, *copies)}
-    return Survey(tuple(joined), tuple(sorted(rejected, key=lambda entry: (str(entry.path), entry.reason))))
+    return Survey(
+        _called_apart(join_cut_scenes(scenes)),
+        tuple(sorted(rejected, key=lambda entry: (str(entry.path), entry.reason))),
+    )
 
 
 def _by_threads(
@@ -96,7 +107,7 @@ def _look(
     except InputRejected as error:
         return error
     except OSError as error:
-        return InputRejected(path, f"it cannot be read ({error.strerror})", "Check that it is still there.")
+        return InputRejected(path, f"it cannot be read ({error.strerror or error})", "Check that it is still there.")
     return scene, header
 
 
@@ -135,25 +146,70 @@ def _check_mask(scene: Scene) -> None:
 
 def _not_given(stated: Manifest, images: tuple[Path, ...]) -> list[InputRejected]:
     """The manifest's rows that name a file which is not among the inputs."""
-    given = set(images)
+    given = {path.resolve() for path in images}
     return [
         InputRejected(path, f"{entry.where} names it, but it is no input", "Add it to the inputs, or remove the row.")
         for path, entry in stated.declared.items()
-        if path not in given
+        if path.resolve() not in given
     ]
 
 
+def _not_used_otherwise(
+    faults: Sequence[InputRejected], scenes: Sequence[Scene], declared: Collection[Path]
+) -> list[InputRejected]:
+    """The faults without those of further links to a file that is a scene, of which nothing is stated."""
+    used = {scene.paths[0].resolve() for scene in scenes}
+    return [fault for fault in faults if fault.path in declared or fault.path.resolve() not in used]
+
+
+def _by_image(said: Mapping[Path, Said], images: Sequence[Path]) -> dict[Path, Said]:
+    """What is said of each image: under its own name, or under one that is no image and leads to the same file."""
+    if not said:
+        return {}
+    of_file = {path.resolve(): said[path] for path in said.keys() - set(images)}
+    known = ((image, said.get(image) or of_file.get(image.resolve())) for image in images)
+    return {image: entry for image, entry in known if entry is not None}
+
+
 def _without_copies(scenes: Sequence[Scene]) -> tuple[list[Scene], list[InputRejected]]:
-    """The scenes without the second of any two files of the same content and the same time or name."""
-    kept: dict[tuple[str, object], Scene] = {}
+    """The scenes without the second of any two files of the same content and time, and what is said of those.
+
+    Equal content under one name was taken at one time if it was on one date: sources differ in what they state.
+    A second link to one file is left out without a word, but where its name gives another date.
+    """
+    kept: dict[tuple[object, ...], Scene] = {}
     unique, copies = [], []
-    for scene in scenes:
-        keys = ((scene.sha256, scene.acquired), (scene.sha256, scene.paths[0].stem))
-        twin = next((kept[key] for key in keys if key in kept), None)
-        if twin is not None:
-            fault = f"it is a copy of {twin.paths[0]}"
-            copies.append(InputRejected(scene.paths[0], fault, "Nothing: the scene is counted once."))
-            continue
-        kept.update(dict.fromkeys(keys, scene))
-        unique.append(scene)
+    for scene in sorted(scenes, key=lambda scene: scene.paths[0].is_symlink()):
+        path, date = scene.paths[0], scene.acquired.date()
+        keys = ((scene.sha256, scene.acquired), (scene.sha256, date, path.stem))
+        file = (path.resolve(),)
+        wanted = keys if scene.acquired_source in STATED else (*keys, file)
+        twin = next((kept[key] for key in wanted if key in kept), None)
+        if twin is None:
+            kept.update(dict.fromkeys((*keys, file), scene))
+            unique.append(scene)
+        elif (fault := _copy_fault(scene, twin)) is not None:
+            copies.append(fault)
     return unique, copies
+
+
+def _copy_fault(scene: Scene, twin: Scene) -> InputRejected | None:
+    """What is said of a scene that is no other than its twin; None where it is a link to the same file."""
+    path, other = scene.paths[0], twin.paths[0]
+    if path.resolve() != other.resolve():
+        return InputRejected(path, f"it is a copy of {other}", "Nothing: the scene is counted once.")
+    if scene.acquired.date() == twin.acquired.date():
+        return None
+    reason = f"it is the same file as {other}, and dated {scene.acquired:%Y-%m-%d} in place of {twin.acquired:%Y-%m-%d}"
+    return InputRejected(path, reason, "Keep the right one of the two, or state their dates in a manifest.")
+
+
+def _called_apart(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """The scenes by time, no two of one name: equal content of later dates has the date in its `scene_id`."""
+    apart: dict[str, Scene] = {}
+    for scene in sorted(scenes, key=lambda scene: (scene.acquired, scene.scene_id)):
+        stem, _, digest = scene.scene_id.rpartition("-")
+        dated = f"{stem}-{scene.acquired:%Y%m%d}-{digest}"
+        scene_id = dated if scene.scene_id in apart else scene.scene_id
+        apart[scene_id] = replace(scene, scene_id=scene_id)
+    return tuple(apart.values())

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
@@ -217,7 +218,7 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(scratch)
         scratch.replace(path)
     finally:
-        for left in path.parent.glob(f"{scratch.name}*"):  # SQLite formats leave journals beside it on failure
+        for left in path.parent.glob(f"{escape(scratch.name)}*"):  # SQLite formats leave journals beside it on failure
             left.unlink(missing_ok=True)
     _flush(path.parent)
 

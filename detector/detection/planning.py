@@ -76,11 +76,7 @@ class Planner:
         for scene in sorted(scenes, key=lambda scene: (scene.acquired, scene.scene_id)):
             shown = [(f, area) for f in ordered if (area := facility_in_scene(scene, f)).area > 0]
             if not shown:
-                rejected += _reject(
-                    scene,
-                    "shows none of the facilities",
-                    "Check that the facility polygons and the scene are where you think they are.",
-                )
+                rejected += _reject(scene, *_why_not_shown(scene, ordered))
                 continue
             part = part_name(scene.scene_id, self._part_key(scene, [f for f, _ in shown]))
             if part in plans:
@@ -159,6 +155,20 @@ def to_model(scene: Scene, geometry: BaseGeometry, gsd_m: float) -> BaseGeometry
     """A geometry in scene pixels, in model pixels."""
     scales = ModelGrid.of(scene, gsd_m).scales
     return shapely.transform(geometry, lambda points: points / scales)
+
+
+def _why_not_shown(scene: Scene, facilities: Sequence[Facility]) -> tuple[str, str]:
+    """Reason and cure of a scene that shows none of the facilities."""
+    if scene.crs is None:
+        known = ", ".join(facility.facility_id for facility in facilities)
+        return (
+            f"its manifest or STAC item names the facility {scene.facility_id!r}, which the polygons do not have",
+            f"Correct facility_id there, or add its polygon; known are: {known}.",
+        )
+    return (
+        "shows none of the facilities",
+        "Check that the facility polygons and the scene are where you think they are.",
+    )
 
 
 def _reject(scene: Scene, reason: str, cure: str) -> list[Rejection]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from pyarrow.parquet import read_table
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
 from detector.detection.rows import SCENE_TYPES, detection_types, empty, typed
+from detector.errors import UsageError
 from detector.facilities import Facility
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
 
+_NAME_BYTES = 200  # file systems take 255, scratch names and endings included
+_PARQUET_END = b"PAR1"
 _AT_ONCE = 50_000  # rows of a layer: a large table is not held a second time
 _READABLE_SINCE_2018 = {"VERSION": "1.2"}
 DETECTIONS, SCENES, GEOPACKAGE = "detections.parquet", "scenes.parquet", "detections.gpkg"
@@ -37,8 +41,8 @@ def part_scene(name: str) -> str:
 
 
 def shown_id(scene_id: str) -> str:
-    """A scene's name in part names: its end, which holds its hash."""
-    return scene_id[-100:]
+    """A scene's name in part names: its end, which holds its hash, at most 100 characters and 200 bytes."""
+    return scene_id[-100:].encode()[-_NAME_BYTES:].decode(errors="ignore")
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,15 @@ class Parts:
     """The finished scenes of a run: two small tables each, in `RUN/parts`.
 
     The name of a part holds the hash of all that its content follows from, so a part is right or not
-    there. The table of scenes is written last: where it exists, the scene is finished.
+    there. The table of scenes is written last: where it is, the scene is finished. A table cut off by a full
+    disk or a crash is not there: it is computed again.
     """
 
     folder: Path
 
     def has(self, name: str) -> bool:
         """Whether the scene with this part name is finished."""
-        return self._scenes(name).exists()
+        return is_whole(self._scenes(name)) and is_whole(self._detections(name))
 
     def write(self, name: str, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
         """Record a finished scene."""
@@ -61,7 +66,11 @@ class Parts:
         write_parquet(self._scenes(name), scenes)
 
     def read(self, names: Sequence[str]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-        """Detections and scenes of the parts named, in that order."""
+        """Detections and scenes of the parts named, in that order.
+
+        Raises:
+            UsageError: a part is damaged.
+        """
         detections = _stacked([self._detections(name) for name in names], detection_types())
         return detections, _stacked([self._scenes(name) for name in names], SCENE_TYPES)
 
@@ -82,6 +91,16 @@ def write_tables(run: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFra
     write_parquet(run / DETECTIONS, detections)
     write_parquet(run / SCENES, scenes)
     write_geopackage(run / GEOPACKAGE, detections, scenes)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a Parquet file is there to its end, which its format marks."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_PARQUET_END), os.SEEK_END)
+            return file.read() == _PARQUET_END
+    except OSError:  # it is not there, or shorter than the mark
+        return False
 
 
 def write_parquet(path: Path, table: gpd.GeoDataFrame) -> None:
@@ -148,9 +167,17 @@ def write_rejected(path: Path, rejected: Sequence[Rejection]) -> None:
     write_text(path, text.getvalue())
 
 
+def _table(path: Path) -> pa.Table:
+    try:
+        return read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UsageError(f"{path}: is damaged ({reason}).", "Delete it and run the same command again.") from error
+
+
 def _stacked(paths: Sequence[Path], types: Mapping[str, str]) -> gpd.GeoDataFrame:
     """The rows of many files; those without rows may not know the types of their columns."""
-    filled = [table for path in paths if len(table := read_table(path))]
+    filled = [table for path in paths if len(table := _table(path))]
     if not filled:
         return empty(types)
     rows = pa.concat_tables(filled, promote_options="default").to_pandas()

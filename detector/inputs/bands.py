@@ -29,7 +29,8 @@ def choose_bands(
 ) -> tuple[int, ...]:
     """One-based indexes of the band(s) to use.
 
-    In order: `override`; colour interpretation; band descriptions; a single band as pan; the known orders.
+    In order: `override`; band descriptions; colour interpretation; a single band as pan; the known orders. Names
+    go first, since writers of TIFF call the first three of 8 bit red, green and blue whatever they hold.
 
     Args:
         interpretation: GDAL's colour interpretation of each band ("red", "gray", "alpha", "undefined", ...).
@@ -47,7 +48,7 @@ def choose_bands(
         return override
     if "palette" in interpretation:
         raise BandsUnclear("its colours are a palette", "Expand it with gdal_translate -expand rgb.")
-    for names in (list(interpretation), [_colour(text) for text in descriptions]):
+    for names in ([_colour(text) for text in descriptions], list(interpretation)):
         if all(names.count(colour) == 1 for colour in COLOURS):
             return tuple(names.index(colour) + 1 for colour in COLOURS)
     masks = mask_bands(descriptions)

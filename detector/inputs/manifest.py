@@ -8,6 +8,7 @@ from pathlib import Path
 from detector.csvfile import csv_rows
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared, is_off_nadir, parse_time
+from detector.inputs.names import named
 
 COLUMNS = ("path", "acquired", "sensor", "cloud_cover", "gsd_m", "facility_id", "cloud_mask", "off_nadir_deg")
 ISO_CURE = "Write dates as 2023-10-05 or 2023-10-05T10:30:00Z."
@@ -15,7 +16,7 @@ ISO_CURE = "Write dates as 2023-10-05 or 2023-10-05T10:30:00Z."
 
 @dataclass(frozen=True)
 class Manifest:
-    """The usable rows by file (resolved path), and the rows or files that cannot be used."""
+    """The usable rows by file (see `named`), and the rows or files that cannot be used."""
 
     declared: dict[Path, Declared]
     rejected: tuple[InputRejected, ...]
@@ -65,13 +66,13 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _named_file(path: Path, where: str, row: dict[str, str], folders: Sequence[Path]) -> Path:
-    """The file of a row, resolved."""
+    """The file of a row, under its own name."""
     if not row["path"]:
         raise InputRejected(path, f"{where} names no file", "Fill in the column `path`.")
     for folder in (path.parent, *folders):
         file = folder / row["path"]
         if file.is_file():
-            return file.resolve()
+            return named(file)
     raise InputRejected(
         path.parent / row["path"],
         f"{where} names a file that does not exist",
@@ -80,13 +81,13 @@ def _named_file(path: Path, where: str, row: dict[str, str], folders: Sequence[P
 
 
 def _mask_file(path: Path, file: Path, where: str, row: dict[str, str], folders: Sequence[Path]) -> Path | None:
-    """The cloud mask that a row names, relative as its path is, or to the image; resolved."""
+    """The cloud mask that a row names, relative as its path is, or to the image."""
     if not row.get("cloud_mask"):
         return None
     for folder in (path.parent, *folders, file.parent):
         mask = folder / row["cloud_mask"]
         if mask.is_file():
-            return mask.resolve()
+            return named(mask)
     raise InputRejected(
         file,
         f"{where} names a cloud mask that does not exist ({row['cloud_mask']})",

@@ -9,6 +9,7 @@ from rasterio.errors import RasterioError
 
 from detector.errors import InputRejected
 from detector.inputs.acquisition import Declared
+from detector.inputs.names import named
 from detector.pixels.rasterfile import open_raster
 from detector.scene import CloudMask
 
@@ -42,8 +43,8 @@ def cloud_mask(path: Path, descriptions: Sequence[str | None], declared: Sequenc
     Raises:
         InputRejected: the mask cannot be read.
     """
-    named = next((entry.cloud_mask for entry in declared if entry.cloud_mask), None) or _beside(path)
-    return _of_file(path, named) if named else _of_band(path, descriptions)
+    mask = next((entry.cloud_mask for entry in declared if entry.cloud_mask), None) or mask_beside(path)
+    return _of_file(path, mask) if mask else _of_band(path, descriptions)
 
 
 def mask_bands(descriptions: Sequence[str | None]) -> tuple[int, ...]:
@@ -52,15 +53,15 @@ def mask_bands(descriptions: Sequence[str | None]) -> tuple[int, ...]:
     return tuple(band for band, name in enumerate(names, start=1) if name in _CLOUD_BANDS | _CLEAR_BANDS)
 
 
-def _beside(path: Path) -> Path | None:
-    """The mask in the same folder; of several, the one whose name says most of the image, then UDM2."""
+def mask_beside(path: Path) -> Path | None:
+    """The cloud mask in the folder of an image; of several, the one whose name says most of it, then UDM2."""
     stem = path.stem.lower()
     found = [
         (len(image), is_udm2, mask.name, mask)
         for image, is_udm2, mask in _masks_in(path.parent, path.parent.stat().st_mtime_ns)
-        if mask != path and stem.startswith(image) and _PRODUCT.fullmatch(stem, len(image))
+        if stem.startswith(image) and _PRODUCT.fullmatch(stem, len(image)) and mask != path
     ]
-    return max(found)[-1].resolve() if found else None
+    return named(max(found)[-1]) if found else None
 
 
 @lru_cache(maxsize=64)

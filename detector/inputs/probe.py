@@ -1,6 +1,5 @@
 """Look into one image file: its grid, bands and GSD, and whether its pixels can be read."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +14,10 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from detector.errors import InputRejected
-from detector.hashing import sha256_of
 from detector.inputs.acquisition import Declared
 from detector.inputs.bands import BandsUnclear, choose_bands
-from detector.pixels.georef import Grid, PixelSize, pixel_size
+from detector.inputs.behind import digests_of, files_behind, joint_digest
+from detector.pixels.georef import Grid, PixelSize, is_on_earth, pixel_size
 from detector.pixels.rasterfile import open_raster, read_values
 from detector.scene import CloudMask, Scene
 
@@ -26,6 +25,7 @@ GSD_LIMITS_M = (0.20, 0.75)
 GSD_TOLERANCE = 0.01  # a nominal 0.20 m is 0.1999 m on the ground
 GSD_AGREES = 0.10  # stated and measured GSD differ by no more than this share
 MAX_SHEAR_DEG = 3.0
+MAX_STRETCH = 2.5  # of one pixel axis over the other: square degrees at 60 degrees north have 2
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 PROBES = 8  # windows per axis whose pixels are read
 PROBE_PX = 64
@@ -52,7 +52,7 @@ class Header:
         transform: pixels to CRS coordinates (identity without georeference).
         tags: its metadata, the vendor's among them.
         descriptions: name of each band, or None.
-        members: other files that it reads (the sources of a VRT).
+        members: the other files that decide its pixels: companions, and what a VRT reads.
     """
 
     path: Path
@@ -103,7 +103,6 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
     crs = dataset.crs or _crs_beside(path)
     unplaced = _why_not_placed(dataset, crs)
     tags = dataset.tags() | dataset.tags(ns="EXIF") | dataset.tags(ns="IMAGERY") | dataset.tags(ns="IMD")
-    members = tuple(Path(name).resolve() for name in dataset.files[1:])
     return Header(
         path,
         dataset.width,
@@ -116,7 +115,7 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
         Affine.identity() if unplaced else dataset.transform,
         {str(key): str(value) for key, value in tags.items()},
         tuple(dataset.descriptions),
-        members if dataset.driver == "VRT" else (),
+        files_behind(dataset),
     )
 
 
@@ -126,7 +125,9 @@ def _why_not_placed(dataset: DatasetReader, crs: CRS | None) -> str:
         if dataset.rpcs is not None or dataset.gcps[0]:
             return "it is not orthorectified (only RPCs or ground control points)"
         return "it has no georeference"
-    return "it has no CRS" if crs is None else ""
+    if crs is None:
+        return "it has no CRS"
+    return "" if is_on_earth(crs) else "its CRS gives no place on the Earth"
 
 
 def _crs_beside(path: Path) -> CRS | None:
@@ -176,8 +177,8 @@ def measure(
         limits_m: smallest and largest GSD that can be used.
 
     Raises:
-        InputRejected: the GSD is unknown, outside the limits, or not what the manifest says; the
-            georeference cannot be used.
+        InputRejected: the GSD is unknown, outside the limits, or not what the manifest says; the pixels are
+            sheared or far from square; the georeference cannot be used.
     """
     path = header.path
     if header.crs is None:
@@ -196,6 +197,12 @@ def measure(
             path,
             f"GSD {gsd:.3g} m is outside {low:.2f}-{high:.2f} m",
             "Give the image at its native resolution, or correct its CRS, transform or gsd_m.",
+        )
+    if max(size.gsd_x_m, size.gsd_y_m) > MAX_STRETCH * min(size.gsd_x_m, size.gsd_y_m):
+        raise InputRejected(
+            path,
+            f"its pixels are {size.gsd_x_m:.3g} m wide and {size.gsd_y_m:.3g} m high",
+            "Correct its CRS or its transform, or warp it to square pixels (UTM) with gdalwarp.",
         )
     for entry in declared:  # a STAC item gives the sensor's nominal GSD, a manifest the file's
         if entry.source == "manifest" and entry.gsd_m and abs(entry.gsd_m / gsd - 1) > GSD_AGREES:
@@ -235,10 +242,10 @@ def scene_of(
         mask: where its clouds are told.
     """
     path, files = header.path, (header.path, *header.members)
-    digests = [sha256_of(file) for file in files]
+    digests = digests_of(files)
     if mask is not None:
-        digests.append(sha256_of(mask.path) if mask.path != path else f"{mask.meaning} {mask.band}")
-    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        digests.append(_mask_digest(mask) if mask.path != path else f"{mask.meaning} {mask.band}")
+    digest = joint_digest(digests)
     return Scene(
         scene_id=f"{path.stem}-{digest[:8]}",
         paths=(path,),
@@ -263,6 +270,11 @@ def scene_of(
         sha256=digest,
         masks=(mask,) if mask is not None else (),
     )
+
+
+def _mask_digest(mask: CloudMask) -> str:
+    with open_raster(mask.path) as dataset:
+        return joint_digest(digests_of((mask.path, *files_behind(dataset))))
 
 
 def check_pixels(header: Header) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlparse
 from detector.errors import InputRejected
 from detector.inputs.acquisition import Declared, is_off_nadir, parse_time
 from detector.inputs.masks import is_cloud_mask
+from detector.inputs.names import named
 
 IMAGE_TYPES = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
 SIDE_ROLES = {
@@ -22,6 +23,7 @@ SIDE_ROLES = {
     "saturation",
 }
 CHILD_LINKS = {"item", "child", "items"}
+JSON_SUFFIXES = {".json", ".geojson"}
 
 
 @dataclass
@@ -35,7 +37,7 @@ class StacFiles:
 
     def read(self, path: Path) -> None:
         """Add an item, item collection, collection or catalog, and what it links to."""
-        if (path := path.resolve()) in self._read:
+        if (path := named(path)) in self._read:
             return
         self._read.add(path)
         try:
@@ -80,9 +82,9 @@ class StacFiles:
         """The file that a link names, relative to the document; a fault is noted where there is none."""
         url = urlparse(href)
         if url.scheme in {"", "file"}:
-            file = (base.parent / unquote(url.path if url.scheme else href)).resolve()
+            file = base.parent / unquote(url.path if url.scheme else href)
             if file.is_file():
-                return file
+                return named(file)
             fault = InputRejected(file, f"{base.name} links to it, but it does not exist", "Correct the link.")
         else:
             fault = InputRejected(
@@ -95,14 +97,30 @@ class StacFiles:
 
 def is_stac(path: Path) -> bool:
     """True for a JSON file that names a STAC version near its beginning or its end."""
-    if path.suffix.lower() not in {".json", ".geojson"}:
+    return _mentions(path, b'"stac_version"')
+
+
+def lacks_version(path: Path) -> bool:
+    """Whether a JSON file that is not `is_stac` is an item all the same, but for its `stac_version`."""
+    if not _mentions(path, b'"assets"'):
+        return False
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("type") == "Feature" and isinstance(document.get("assets"), dict)
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    """Whether a JSON file holds a word near its beginning or its end."""
+    if path.suffix.lower() not in JSON_SUFFIXES:
         return False
     try:
         with path.open("rb") as stream:
             head = stream.read(65536)
             size = stream.seek(0, 2)
             stream.seek(max(0, size - 65536))
-            return b'"stac_version"' in head or b'"stac_version"' in stream.read()
+            return word in head or word in stream.read()
     except OSError:
         return False
 

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from scipy.ndimage import binary_opening
 
 from detector.errors import InputRejected
+from detector.pixels.georef import is_on_earth
 from detector.pixels.rasterfile import open_raster
 from detector.scene import CloudMask, Scene
 
@@ -157,6 +158,9 @@ class MaskReader:
                 reason = f"cloud mask {name} has {dataset.width} x {dataset.height} pixels and no place of its own"
                 raise InputRejected(self.mask.path, f"{reason}, its image {grid.width} x {grid.height}", CURE)
             return
+        if not is_on_earth(dataset.crs):
+            reason = f"the CRS of cloud mask {name} gives no place on the Earth"
+            raise InputRejected(self.mask.path, reason, "Give it the CRS of its image (gdal_edit.py -a_srs EPSG:...).")
         west, south, east, north = transform_bounds(dataset.crs, grid.crs, *dataset.bounds)
         corners = [grid.transform * (x, y) for x in (0, grid.width) for y in (0, grid.height)]
         xs, ys = zip(*corners, strict=True)

@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 GEOD = pyproj.Geod(ellps="WGS84")
@@ -64,6 +66,15 @@ class PixelSize:
     gsd_x_m: float
     gsd_y_m: float
     shear_deg: float
+
+
+def is_on_earth(crs: CRS) -> bool:
+    """Whether positions in the CRS are places on the Earth; those of a site's own (local, engineering) grid are not."""
+    try:
+        _to_lonlat(crs.to_wkt())
+    except (ProjError, CRSError):
+        return False
+    return True
 
 
 def scene_px_to_lonlat(scene: Georeferenced, points_px: NDArray[np.float64]) -> NDArray[np.float64]:

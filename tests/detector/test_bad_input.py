@@ -1,7 +1,8 @@
 """Bad input: every fault is a rejection with reason and cure, and the good file beside it is still found."""
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def palette(folder: Path) -> Path:
     return write_image(folder / BAD, picture(bands=1), colours=[ColorInterp.palette])
 
 
+SITE = 'LOCAL_CS["site grid",UNIT["metre",1]]'
 BLANK = np.zeros((3, 90, 90))
 TURN = Affine.rotation(30)
 SHEARED = Affine(3.6e-6 * TURN.a, 3.6e-6 * TURN.b, 129, 3.6e-6 * TURN.d, -3.6e-6 * TURN.e, 60)
@@ -94,6 +96,8 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no georeference": (image(crs=None), "no georeference"),
     "not orthorectified": (control_points_only, "not orthorectified"),
     "off the Earth": (image(transform=utm_grid(origin=(1e12, 1e12))), "outside its CRS"),
+    "a site's own CRS": (image(crs=SITE), "its CRS gives no place on the Earth"),
+    "pixels far from square": (image(transform=Affine(0.1, 0, 5e5, 0, -1, 4.5e6)), "0.1 m wide and 1 m high"),
     "sheared": (image(crs="EPSG:4326", transform=SHEARED), "sheared"),
     "no date": (image(name="bad.tif"), "no acquisition date"),
     "future date": (image(name="bad_20991005.tif"), "2099-10-05 in its name lies in the future"),
@@ -193,6 +197,32 @@ def test_an_unreadable_manifest_is_a_usage_error(tmp_path: Path, content: bytes,
     assert words in str(caught.value)
     with pytest.raises(UsageError):
         find_scenes([tmp_path], manifest=tmp_path / "gone.csv")
+
+
+def test_a_folder_that_cannot_be_read_is_a_rejection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    read = Path.iterdir
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        if folder == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return read(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    rejection = the_rejection(tmp_path)
+    assert (rejection.path, rejection.reason) == (closed, "the folder cannot be read (Permission denied)")
+
+
+def test_a_name_that_is_not_utf_8_is_a_rejection(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"yard_\xe9_20231005.tif")
+    try:
+        write_image(tmp_path / BAD).rename(odd)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    for inputs in ([tmp_path], [odd]):
+        (rejection,) = find_scenes(inputs).rejected
+        assert (rejection.path.name, rejection.reason) == (r"yard_\xe9_20231005.tif", "its name is not UTF-8")
 
 
 def test_bands_that_a_file_lacks_are_rejected(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The command: exit codes, messages, tables; on painted scenes with small weights made for the test."""
 
+import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
@@ -68,6 +70,26 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     for command in ("count", "report"):
         with pytest.raises(RailcarsError, match=r"has no run\.json.*railcars run"):
             call(command, tmp_path)
+
+
+def test_what_the_system_refuses_is_one_line_with_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "counts.csv"))
+    for error, words in ((refused, f"{tmp_path / 'counts.csv'}: Permission denied."), (OSError("no room"), "no room.")):
+        monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code == cli.EXIT_USAGE
+        assert f"railcars: {words}" in capsys.readouterr().err
+
+
+def test_scenes_tells_what_it_left_aside(folder: Path) -> None:
+    path = folder / "images" / "yard_20230105.tif"
+    (folder / "images" / "yard_20230105_ql.tif").write_bytes(path.read_bytes())
+    result = RUNNER.invoke(cli.app, ["scenes", str(folder / "images")])
+    assert result.exit_code == 0
+    assert "left aside: 1 previews and masks by their names (yard_20230105_ql.tif)" in result.stderr
 
 
 def test_settings_may_name_what_differs_alone(folder: Path) -> None:

@@ -24,6 +24,7 @@ from tests.detector.imagery import UTM, picture, utm_grid, write_image
 
 NAME = "yard_20231005.tif"
 HEIGHT, WIDTH = 80, 120
+SITE = 'LOCAL_CS["site grid",UNIT["metre",1]]'
 CLOUD = np.s_[20:60, 30:90]
 
 
@@ -206,6 +207,7 @@ def test_the_listing_names_the_mask(tmp_path: Path) -> None:
         ("clouds", np.zeros((2, HEIGHT, WIDTH), np.uint8), {}, "has 2 bands, none of them named cloud or clear"),
         ("clouds", np.zeros((1, HEIGHT, WIDTH), np.float32), {}, "holds float32"),
         ("clouds", sky(), {"transform": utm_grid(0.3, origin=(600_000.0, 4_500_000.0))}, "is of another place"),
+        ("clouds", sky(), {"crs": SITE}, "gives no place on the Earth"),
         ("clouds", sky(step=10), {"crs": None}, "has 12 x 8 pixels and no place of its own"),
     ],
 )

@@ -18,6 +18,7 @@ from detector.errors import UsageError
 from detector.facilities import Facility
 from detector.inputs.acquisition import parse_time, times_in_name
 from detector.inputs.bands import BandsUnclear, choose_bands
+from detector.inputs.files import left_aside
 from detector.listing import scene_table
 from detector.scenes import Scene, Survey, find_scenes
 from tests.detector.imagery import picture, utm_grid, write_image
@@ -73,6 +74,11 @@ def test_gsd_is_measured_on_the_ground(
     assert scene.gsd_y_m == pytest.approx(gsd_y_m, abs=2e-4)
 
 
+def test_square_degrees_far_north_are_used(tmp_path: Path) -> None:
+    scene = scene_of(write_image(tmp_path / NAME, crs="EPSG:4326", transform=Affine(4e-6, 0, 25, 0, -4e-6, 60.2)))
+    assert scene.gsd_y_m / scene.gsd_x_m == pytest.approx(2, rel=0.01)
+
+
 @pytest.mark.parametrize("gsd_m", [0.20, 0.75])
 def test_a_nominal_limit_is_inside_the_limits(tmp_path: Path, gsd_m: float) -> None:
     assert scene_of(write_image(tmp_path / NAME, transform=utm_grid(gsd_m)))
@@ -84,6 +90,8 @@ def test_bands_are_found_by_colour_name_or_order() -> None:
     assert choose_bands(["blue", "green", "red", "undefined"], unnamed[:4]) == (3, 2, 1)
     assert choose_bands(["red", "green", "blue", "alpha"], unnamed[:4]) == (1, 2, 3)
     assert choose_bands(grey[:4], ["Blue", "Green", "Red", "NIR"]) == (3, 2, 1)
+    assert choose_bands(["red", "green", "blue", "alpha"], ["blue", "green", "red", "nir"]) == (3, 2, 1)
+    assert choose_bands(["red", "green", "blue"], ["Red edge", "green", "red"]) == (1, 2, 3)
     assert choose_bands(grey[:4], ["B", "G", "R", "RedEdge"]) == (3, 2, 1)
     assert choose_bands(grey[:4], unnamed[:4]) == (1, 2, 3)
     assert choose_bands(grey, unnamed) == (5, 3, 2)
@@ -288,8 +296,49 @@ def test_what_lies_beside_images_is_no_input(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text("{}")
     (tmp_path / ".hidden_20231005.tif").write_bytes(b"")
-    for inputs in ([tmp_path], [path, tmp_path / "yard_20231005.truth.geojson", tmp_path / "list.csv"]):
+    beside = [tmp_path / f"yard_20231005.{suffix}" for suffix in ("truth.geojson", "tif.aux.xml")]
+    for inputs in ([tmp_path], [path, *beside]):
         assert only_scene(find_scenes(inputs)).paths == (path.resolve(),)
+
+
+def test_named_files_that_are_no_images_are_told(tmp_path: Path) -> None:
+    path = write_image(tmp_path / NAME)
+    for name in ("list.csv", "facilities.geojson", "item.json", "yard_20231005x.tfw"):
+        (tmp_path / name).write_text('{"type": "Feature", "assets": {}}')
+    survey = find_scenes(sorted(tmp_path.iterdir()))
+    assert [scene.paths for scene in survey.scenes] == [(path,)]
+    assert {entry.path.name: entry.reason for entry in survey.rejected} == {
+        "list.csv": ".csv files are no images",
+        "facilities.geojson": "it has no stac_version, so it is no STAC document",
+        "item.json": "it has no stac_version, so it is no STAC document",
+        "yard_20231005x.tfw": ".tfw files are no images",
+    }
+
+
+def test_a_manifest_among_the_images_is_no_fault(tmp_path: Path) -> None:
+    write_image(tmp_path / NAME)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"path,sensor\n{NAME},WV03\n")
+    assert only_scene(find_scenes(sorted(tmp_path.iterdir()), manifest=manifest)).sensor == "WV03"
+
+
+def test_an_item_without_a_version_is_told_in_a_folder_too(tmp_path: Path) -> None:
+    write_image(tmp_path / NAME)
+    (tmp_path / "item.json").write_text('{"type": "Feature", "assets": {"a": {"href": "a.tif"}}}')
+    (tmp_path / "labels.json").write_text('{"type": "FeatureCollection", "features": [], "assets": 3}')
+    (entry,) = find_scenes([tmp_path]).rejected
+    assert (entry.path.name, "stac_version" in entry.reason) == ("item.json", True)
+
+
+def test_previews_and_masks_of_nothing_are_left_aside(tmp_path: Path) -> None:
+    path = write_image(tmp_path / NAME)
+    aside = [f"yard_20231005{end}" for end in ("-preview.tif", "_mask.tif", "_overview.tif", "_ql.tif")]
+    for name in (*aside, "yard_20231005_cloudmask.tif", "other_clouds.tif"):
+        write_image(tmp_path / name, picture(bands=1) * 0)
+    (tmp_path / "notes_preview.md").touch()
+    assert only_scene(find_scenes([tmp_path])).paths == (path,)
+    assert [file.name for file in left_aside([tmp_path])] == ["other_clouds.tif", *aside]
+    assert left_aside([path]) == ()
 
 
 def test_inputs_may_be_lists_and_repeat_each_other(tmp_path: Path) -> None:
@@ -297,7 +346,8 @@ def test_inputs_may_be_lists_and_repeat_each_other(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     path = write_image(folder / NAME)
     listing = tmp_path / "list.txt"
-    listing.write_text("# scenes\ndeep/er/yard_20231005.tif\ndeep/gone.tif\n")
+    listing.write_text("# scenes\ndeep/er/yard_20231005.tif\ndeep/gone.tif\ndeep\n")
+    assert [scene.paths for scene in find_scenes([listing]).scenes] == [(path.resolve(),)]
     survey = find_scenes([tmp_path, path, listing])
     assert [scene.paths for scene in survey.scenes] == [(path.resolve(),)]
     assert [entry.reason for entry in survey.rejected] == ["list.txt:3 names a file that does not exist"]
@@ -315,7 +365,55 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
     (images / "gone_20231005.tif").symlink_to(tmp_path / "nowhere.tif")
     survey = find_scenes([images])
     assert [scene.paths for scene in survey.scenes] == [(path.resolve(),)]
-    assert [entry.path.name for entry in survey.rejected] == ["nowhere.tif"]
+    assert [entry.path.name for entry in survey.rejected] == ["gone_20231005.tif"]
+
+
+def test_a_linked_image_is_known_by_its_own_name(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (tmp_path / "store").mkdir()
+    kept = write_image(tmp_path / "store" / "yard_20240115.tif").rename(tmp_path / "store" / "MD5E-s99--abcdef")
+    link = images / NAME
+    link.symlink_to(Path("..") / "store" / kept.name)
+    for inputs in ([images], [link], [images, tmp_path / "store"]):
+        scene = only_scene(find_scenes(inputs))
+        assert scene.paths == (link,)
+        assert (scene.acquired.date().isoformat(), scene.scene_id[:14]) == ("2023-10-05", "yard_20231005-")
+    manifest = tmp_path / "manifest.csv"
+    for name in ("images/yard_20231005.tif", f"store/{kept.name}"):
+        manifest.write_text(f"path,sensor\n{name},WV03\n")
+        assert scene_of(images, manifest=manifest).sensor == "WV03"
+
+
+def test_links_to_equal_content_may_be_of_several_dates(tmp_path: Path) -> None:
+    kept = write_image(tmp_path / "kept_20231005.tif", tags={"TIFFTAG_DATETIME": "2023:10:05 02:30:00"})
+    (tmp_path / "again.tif").symlink_to(kept)
+    assert only_scene(find_scenes([tmp_path])).paths == (kept,)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,acquired\nagain.tif,2023-11-05\n")
+    survey = find_scenes([tmp_path], manifest=manifest)
+    assert survey.rejected == ()
+    assert [scene.acquired.month for scene in survey.scenes] == [10, 11]
+
+
+def test_one_file_under_names_of_two_dates_is_told(tmp_path: Path) -> None:
+    kept = write_image(tmp_path / NAME)
+    (tmp_path / "a_20231105.tif").symlink_to(kept)
+    survey = find_scenes([tmp_path])
+    assert [scene.paths for scene in survey.scenes] == [(kept,)]
+    (entry,) = survey.rejected
+    assert entry.reason == f"it is the same file as {kept}, and dated 2023-11-05 in place of 2023-10-05"
+
+
+def test_masks_beside_a_link_are_found_by_their_names(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    clear = np.zeros((8, 80, 100), dtype=np.uint8)
+    for name, values in ((NAME, None), ("yard_20231005_udm2.tif", clear)):
+        (images / name).symlink_to(write_image(tmp_path / f"{len(name)}.tif", values))
+    (mask,) = only_scene(find_scenes([images])).masks
+    assert mask is not None
+    assert (mask.path.name, mask.meaning) == ("yard_20231005_udm2.tif", "udm2")
 
 
 def test_a_copy_counts_once(tmp_path: Path) -> None:
@@ -324,6 +422,21 @@ def test_a_copy_counts_once(tmp_path: Path) -> None:
     survey = find_scenes([tmp_path])
     assert len(survey.scenes) == 1
     assert "is a copy of" in survey.rejected[0].reason
+
+
+def test_equal_content_of_stated_dates_is_no_copy(tmp_path: Path) -> None:
+    for year in ("2020", "2021"):
+        (tmp_path / year).mkdir()
+        write_image(tmp_path / year / "yard.tif")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,acquired\n2020/yard.tif,2020-05-01\n2021/yard.tif,2021-05-01\n")
+    survey = find_scenes([tmp_path], manifest=manifest)
+    assert survey.rejected == ()
+    digest = survey.scenes[0].sha256[:8]
+    assert [scene.scene_id for scene in survey.scenes] == [f"yard-{digest}", f"yard-20210501-{digest}"]
+    manifest.write_text("path,acquired\n2020/yard.tif,2020-05-01\n2021/yard.tif,2020-05-01T02:30Z\n")
+    (entry,) = find_scenes([tmp_path], manifest=manifest).rejected
+    assert "is a copy of" in entry.reason
 
 
 def cut_in_four(folder: Path, name: str = "yard_20231005", shift: float = 0.0) -> None:
@@ -398,3 +511,9 @@ def test_alpha_is_no_band(tmp_path: Path) -> None:
     assert scene_of(write_image(tmp_path / NAME, picture(bands=4), colours=colours)).bands == (1, 2, 3)
     grey = [ColorInterp.gray, ColorInterp.alpha]
     assert scene_of(write_image(tmp_path / NAME, picture(bands=2), colours=grey)).bands == (1,)
+
+
+def test_names_of_bands_win_over_the_colours_of_8_bit_tiffs(tmp_path: Path) -> None:
+    for names in (["blue", "green", "red"], ["blue", "green", "red", "nir"]):
+        values = picture(bands=len(names))
+        assert scene_of(write_image(tmp_path / NAME, values, names=names, photometric="RGB")).bands == (3, 2, 1)

@@ -133,7 +133,7 @@ def test_content_keys_tell_content_apart() -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scratch(tmp_path: Path) -> None:
-    path = tmp_path / "table.json"
+    path = tmp_path / "table [a][b].json"
     write_json(path, {"a": 1})
     before = path.read_bytes()
     with pytest.raises(ValueError, match="JSON"):
@@ -143,7 +143,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scratch(tmp_path: Path) -> No
         scratch.with_name(scratch.name + "-journal").write_text("half")
         raise RuntimeError
     assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["table.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_files_written_have_the_usual_permissions(tmp_path: Path) -> None:

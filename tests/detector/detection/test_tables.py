@@ -1,6 +1,7 @@
 """Rows and tables: flags, facilities that share ground, styles inside the GeoPackage, equal bytes."""
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +25,7 @@ from detector.detection.rows import (
     scene_rows,
 )
 from detector.detection.tables import Parts, part_name, write_facilities, write_rejected, write_tables
+from detector.errors import UsageError
 from detector.facilities import facility_in_scene, load_facilities
 from detector.pixels.look import Look
 from detector.scenes import Rejection, Scene, find_scenes
@@ -144,6 +146,34 @@ def test_parts_come_back_as_they_were(scene: Scene, folder: Path, tmp_path: Path
     pd.testing.assert_frame_equal(pd.DataFrame(seen_again), pd.DataFrame(seen))
     assert parts.scenes_besides([]) == (scene.scene_id,)
     assert parts.scenes_besides([scene.scene_id]) == ()
+
+
+def test_a_part_that_is_cut_off_is_not_there(scene: Scene, folder: Path, tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    for file in ("scenes.parquet", "detections.parquet"):
+        for size in (0, 3, -1):
+            parts.write("a.0", *tables(scene, folder))
+            assert parts.has("a.0")
+            part = tmp_path / f"a.0.{file}"
+            os.truncate(part, size if size >= 0 else part.stat().st_size + size)
+            assert not parts.has("a.0")
+
+
+def test_a_part_that_is_damaged_inside_is_named(scene: Scene, folder: Path, tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    parts.write("a.0", *tables(scene, folder))
+    (tmp_path / "a.0.detections.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(UsageError, match=r"a\.0\.detections\.parquet: is damaged"):
+        parts.read(["a.0"])
+
+
+def test_names_of_parts_fit_file_systems_and_keep_the_hash() -> None:
+    ascii_id = "yard_" * 30 + "-0123abcd"
+    assert part_name(ascii_id, "f" * 64) == f"{ascii_id[-100:]}.{'f' * 16}"
+    name = part_name("\u7ad9" * 75 + "_20180101-0123abcd", "f" * 64)
+    assert len(f".tmp-4194304-{name}.detections.parquet".encode()) <= 255
+    assert name.endswith("_20180101-0123abcd." + "f" * 16)
+    assert name.startswith("\u7ad9")
 
 
 def test_no_parts_give_empty_tables(tmp_path: Path) -> None:

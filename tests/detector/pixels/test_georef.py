@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from detector.pixels.georef import GEOD, Grid, heading_deg, lonlat_to_scene_px, pixel_size, scene_px_to_lonlat
+from detector.pixels.georef import (
+    GEOD,
+    Grid,
+    heading_deg,
+    is_on_earth,
+    lonlat_to_scene_px,
+    pixel_size,
+    scene_px_to_lonlat,
+)
 from tests.detector.imagery import utm_grid
 
 GRIDS = {
@@ -42,6 +50,11 @@ def test_pixel_size_is_what_a_tape_on_the_ground_says(code: str) -> None:
     assert size.gsd_x_m == pytest.approx(GEOD.inv(*ends[0], *ends[1])[2] / 1000, rel=1e-4)
     assert size.gsd_y_m == pytest.approx(GEOD.inv(*ends[2], *ends[3])[2] / 800, rel=1e-4)
     assert size.shear_deg < 0.1
+
+
+def test_a_site_grid_is_nowhere_on_the_earth() -> None:
+    assert not is_on_earth(CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1]]'))
+    assert all(is_on_earth(CRS.from_string(code)) for code in GRIDS)
 
 
 def test_a_rotated_geographic_grid_is_sheared() -> None:

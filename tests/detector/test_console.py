@@ -1,0 +1,50 @@
+"""What the command prints: names as they are, whatever they hold."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from detector.console import counts_table, scenes_table, show_aside
+from detector.listing import COLUMNS
+
+ODD = "yard [pan][r1c2][/a]"
+
+
+def printed(table: object) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_file_names_may_hold_brackets() -> None:
+    row = dict.fromkeys(COLUMNS) | {
+        "file": "/x/yard [pan][r1c2].tif",
+        "covered": {ODD: 0.5},
+        "usable": False,
+        "verdict": ODD,
+    }
+    text = printed(scenes_table(pd.DataFrame([row], columns=list(COLUMNS)).astype(object)))
+    assert "yard [pan][r1c2].tif" in text
+    assert f"{ODD} 50%" in text
+
+
+def test_facilities_may_hold_brackets() -> None:
+    nothing = dict.fromkeys(("count", "lo95", "hi95", "p_surge"), float("nan"))
+    row = {"group": "railcar", "facility_id": ODD, "date": pd.Timestamp(0), "n_detected": 0, "observed_fraction": 1.0}
+    counts = pd.DataFrame([row | nothing | {"surge": "no", "flags": "domain:[/b]"}])
+    (table,) = counts_table(counts)
+    text = printed(table)
+    assert f"{ODD}: railcars" in text
+    assert "domain:[/b]" in text
+    assert " 0 " in text
+
+
+def test_what_is_left_aside_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show_aside(())
+    assert capsys.readouterr().err == ""
+    show_aside([Path(f"{letter}_ql.tif") for letter in "abcd"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("left aside: 4 previews and masks by their names (a_ql.tif, b_ql.tif, c_ql.tif, ...)")

@@ -1,0 +1,149 @@
+"""What a scene is known by: the content of all files that decide its pixels, and of no others."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.shutil import copy as copy_raster
+
+from detector.scenes import Scene, find_scenes
+from tests.detector.imagery import picture, write_image
+
+NAME = "yard_20231005.tif"
+STATISTICS = '<Metadata><MDI key="STATISTICS_MAXIMUM">255</MDI></Metadata><Histograms><HistItem/></Histograms>'
+PRJ = rasterio.crs.CRS.from_epsg(32652).to_wkt()
+
+BAND = """<VRTRasterBand dataType="Byte" band="{0}"><SimpleSource>
+<SourceFilename relativeToVRT="1">parts/inner_20231005.vrt</SourceFilename><SourceBand>{0}</SourceBand>
+</SimpleSource></VRTRasterBand>"""
+OUTER = f"""<VRTDataset rasterXSize="100" rasterYSize="80"><SRS>EPSG:32652</SRS>
+<GeoTransform>500000, 0.3, 0, 4500000, 0, -0.3</GeoTransform>
+{"".join(BAND.format(i) for i in (1, 2, 3))}</VRTDataset>"""
+
+
+def pam(band: str) -> str:
+    return f'<PAMDataset><PAMRasterBand band="1">{band}</PAMRasterBand></PAMDataset>'
+
+
+def scene_in(folder: Path) -> Scene:
+    survey = find_scenes([folder])
+    assert survey.rejected == ()
+    (scene,) = survey.scenes
+    return scene
+
+
+def tiff(folder: Path) -> None:
+    write_image(folder / NAME)
+
+
+def external_mask(hidden: int) -> Callable[[Path], None]:
+    """A GeoTIFF with `.msk`, of which some columns are hidden."""
+
+    def make(folder: Path) -> None:
+        (folder / f"{NAME}.msk").unlink(missing_ok=True)
+        write_image(folder / NAME)
+        seen = np.full((80, 100), 255, dtype=np.uint8)
+        seen[:, :hidden] = 0
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(folder / NAME, "r+") as dataset:
+            dataset.write_mask(seen)
+
+    return make
+
+
+def png(world: float = 0.3, band: str = "") -> Callable[[Path], None]:
+    """A PNG with a world file of this pixel size, and an `.aux.xml`."""
+
+    def make(folder: Path) -> None:
+        path = write_image(folder / "yard_20231005.png", crs=None, driver="PNG")
+        path.with_suffix(".pgw").write_text(f"{world}\n0\n0\n-{world}\n500000\n4500000\n")
+        path.with_suffix(".prj").write_text(PRJ)
+        if band:
+            (folder / f"{path.name}.aux.xml").write_text(pam(band))
+
+    return make
+
+
+def nested_vrt(seed: int) -> Callable[[Path], None]:
+    """A VRT of a VRT of an image."""
+
+    def make(folder: Path) -> None:
+        (folder / "parts").mkdir(exist_ok=True)
+        tile = write_image(folder / "parts" / "tile_20231005.tif", picture(seed=seed))
+        copy_raster(tile, folder / "parts" / "inner_20231005.vrt", driver="VRT")
+        (folder / "yard_20231005.vrt").write_text(OUTER)
+
+    return make
+
+
+def test_a_geotiff_alone_has_the_hash_of_its_content(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    assert scene_in(tmp_path).sha256 == hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
+
+
+def test_a_vrt_has_the_hash_of_its_files_in_order(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    copy_raster(tmp_path / NAME, tmp_path / "a_20231004.vrt", driver="VRT")
+    hashes = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a_20231004.vrt", NAME)]
+    assert scene_in(tmp_path).sha256 == hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (tiff, external_mask(40)),
+        (external_mask(40), external_mask(60)),
+        (png(), png(band="<NoDataValue>0</NoDataValue>")),
+        (png(band="<NoDataValue>0</NoDataValue>"), png(band="<NoDataValue>7</NoDataValue>")),
+        (png(), png(world=0.31)),
+        (nested_vrt(0), nested_vrt(1)),
+    ],
+    ids=["mask added", "mask", "nodata added", "nodata", "world file", "nested vrt"],
+)
+def test_another_file_beside_it_is_another_scene(
+    tmp_path: Path, before: Callable[[Path], None], after: Callable[[Path], None]
+) -> None:
+    before(tmp_path)
+    old = scene_in(tmp_path)
+    after(tmp_path)
+    assert scene_in(tmp_path).sha256 != old.sha256
+
+
+def test_what_viewers_leave_behind_changes_nothing(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    old = scene_in(tmp_path)
+    (tmp_path / f"{NAME}.aux.xml").write_text(pam(STATISTICS))
+    write_image(tmp_path / "half.tif", picture(40, 50)).rename(tmp_path / f"{NAME}.ovr")
+    (tmp_path / "yard_20231005.IMD").write_text("numRows = 80;\nEND;\n")
+    assert scene_in(tmp_path) == old
+
+
+def test_links_to_what_viewers_leave_behind_change_nothing(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    old = scene_in(tmp_path)
+    (tmp_path / ".store").mkdir()
+    write_image(tmp_path / "half.tif", picture(40, 50)).rename(tmp_path / ".store" / "MD5E-s99--ab")
+    (tmp_path / ".store" / "MD5E-s99--cd").write_text(pam(STATISTICS))
+    (tmp_path / f"{NAME}.ovr").symlink_to(tmp_path / ".store" / "MD5E-s99--ab")
+    (tmp_path / f"{NAME}.aux.xml").symlink_to(tmp_path / ".store" / "MD5E-s99--cd")
+    assert scene_in(tmp_path) == old
+
+
+def test_statistics_beside_nodata_change_nothing(tmp_path: Path) -> None:
+    png(band="<NoDataValue>0</NoDataValue>")(tmp_path)
+    old = scene_in(tmp_path)
+    png(band=f"<NoDataValue>0</NoDataValue>{STATISTICS}")(tmp_path)
+    assert scene_in(tmp_path).sha256 == old.sha256
+
+
+def test_a_cloud_mask_is_known_by_all_its_files(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    (tmp_path / "sky").mkdir()
+    hashes = []
+    for cloud in (0, 1):
+        sky = write_image(tmp_path / "sky" / "x.tif", np.full((1, 80, 100), cloud, dtype=np.uint8))
+        copy_raster(sky, tmp_path / "yard_20231005_clouds.vrt", driver="VRT")
+        hashes.append(next(scene for scene in find_scenes([tmp_path / NAME]).scenes).sha256)
+    assert hashes[0] != hashes[1]
