@@ -78,8 +78,9 @@ train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): C
 	$(BIN)/python -m training.train --config $(CONFIG) --data $(DATA) --devices $(DEVICES) --out $(OUT) \
 	  $(if $(HOURS),--hours $(HOURS)) $(if $(START),--start $(START)) $(if $(RESUME),--resume)
 
-finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles of your own; then: make export NAME=mine
-	$(BIN)/python -m training.train --config configs/finetune.yaml --data $(DATA) --devices $(DEVICES) --out runs/finetune \
+finetune: OUT = runs/finetune
+finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles of your own: OUT, RESUME; then: make export OUT=runs/finetune NAME=mine
+	$(BIN)/python -m training.train --config configs/finetune.yaml --data $(DATA) --devices $(DEVICES) --out $(OUT) \
 	  --start $(WEIGHTS:.json=.safetensors) $(if $(RESUME),--resume)
 
 export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256); BLEND: halfway to what it began from

@@ -10,13 +10,25 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from scipy.ndimage import distance_transform_cdt
 
-from detector.errors import UsageError
+from detector.errors import InputRejected, UsageError
+from detector.inputs.probe import measure, read_header
+from detector.pixels.rasterfile import all_valid, open_raster
+from detector.raster import SceneReader
+from detector.scene import Scene
+from training.datasets.sources import open_scene
 from training.formats import Fault
 from training.formats.reading import Source
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif")
 BATCH = 64  # pictures
+LEAST_LEFT = 0.5  # of a small picture's shorter side, that its largest square without blank pixels must have
+
+Pixels = NDArray[np.uint8]
 
 
 def pictures_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -58,41 +70,138 @@ class Backgrounds:
         return result
 
     def digest(self) -> str:
-        """SHA-256 over the names and bytes of the pictures."""
+        """SHA-256 over the names and bytes of the pictures, and the GSD of those that are read as scenes."""
         hashed = hashlib.sha256()
         for path in self.paths:
             hashed.update(path.name.encode())
             hashed.update(path.read_bytes())
+            if not is_plain(path):
+                hashed.update(f"scene {_own_gsd_m(path)}".encode())
         return hashed.hexdigest()
 
 
-def background_tiles(
-    batch: Backgrounds, gsd_m: float, size_px: int, faults: list[Fault]
-) -> Iterator[NDArray[np.uint8]]:
+def background_tiles(batch: Backgrounds, gsd_m: float, size_px: int, faults: list[Fault]) -> Iterator[Pixels]:
     """Tiles (size, size, 3) at the model's GSD: large pictures are cut, small ones laid side by side, turned at random.
 
-    Each picture is used once; the last tile repeats some to be full. Pictures that cannot be read go to `faults`.
+    Pictures that are not plain are read as scenes are for detection: stretched to 8 bit, at the GSD of their own
+    georeference; `batch.gsd_m` is for the others. What holds no data is in no tile.
+
+    Each picture is used once; the last tile repeats some to be full. Pictures that cannot be read, or of which too
+    little holds data, go to `faults`.
     """
     rng = np.random.default_rng(int(batch.digest()[:8], 16))
-    small: list[NDArray[np.uint8]] = []
+    small: list[Pixels] = []
     for path in batch.paths:
         try:
-            picture = at_gsd(path, batch.gsd_m, gsd_m)
-        except (OSError, Image.DecompressionBombError) as error:
+            if is_plain(path):
+                yield from _tiles_of_picture(at_gsd(path, batch.gsd_m, gsd_m), size_px, small)
+            else:
+                yield from _tiles_of_scene(_scene(path, batch.gsd_m), gsd_m, size_px, small)
+        except InputRejected as error:
+            faults.append(Fault(path, 0, f"{error.reason}: left out. {error.cure}"))
+        except (OSError, RasterioError, Image.DecompressionBombError) as error:
             faults.append(Fault(path, 0, f"cannot be read ({type(error).__name__}: {error})"))
-            continue
-        height, width = picture.shape[:2]
-        if min(height, width) < size_px:
-            small.append(picture)
-            continue
-        for y0 in range(0, height - size_px + 1, size_px):
-            for x0 in range(0, width - size_px + 1, size_px):
-                yield picture[y0 : y0 + size_px, x0 : x0 + size_px]
     while small:
         yield _patchwork(small, size_px, rng)
 
 
-def _patchwork(pictures: list[NDArray[np.uint8]], size_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def is_plain(path: Path) -> bool:
+    """Whether a picture is no more than its 8 bit levels: without a place on the Earth, and with data everywhere.
+
+    What GDAL cannot open counts as plain: the reader of plain pictures says what is wrong with it, or can read it.
+    """
+    try:
+        with open_raster(path) as file:
+            return set(file.dtypes) == {"uint8"} and file.count <= 4 and not _is_placed(path, file) and _is_whole(file)
+    except RasterioError:
+        return True
+
+
+def _is_placed(path: Path, file: DatasetReader) -> bool:
+    """Whether a picture has a geotransform, and a CRS in it or beside it."""
+    beside = (path.with_suffix(suffix) for suffix in (".prj", ".PRJ"))
+    return file.transform != Affine.identity() and (file.crs is not None or any(prj.is_file() for prj in beside))
+
+
+def _is_whole(file: DatasetReader) -> bool:
+    """Whether every pixel holds data: by what the file states of nodata, mask and alpha, or else by each pixel."""
+    return all_valid(file, tuple(file.indexes)) or bool(file.dataset_mask().all())
+
+
+def _scene(path: Path, stated_gsd_m: float) -> Scene:
+    """A picture as a scene, at the GSD of its georeference, or the stated one where it has none.
+
+    Raises:
+        InputRejected: it cannot be used.
+    """
+    return open_scene(path, stated_gsd_m if read_header(path).crs is None else None)
+
+
+def _own_gsd_m(path: Path) -> float | None:
+    """The GSD that a picture's georeference gives; None where it gives none that can be used."""
+    try:
+        size = measure(read_header(path), limits_m=(0, math.inf))
+    except InputRejected:
+        return None
+    return math.sqrt(size.gsd_x_m * size.gsd_y_m)
+
+
+def _tiles_of_picture(picture: Pixels, size_px: int, small: list[Pixels]) -> Iterator[Pixels]:
+    """The tiles of a picture; one that is smaller than a tile goes to `small`."""
+    height, width = picture.shape[:2]
+    if min(height, width) < size_px:
+        small.append(picture)
+        return
+    for x0, y0 in _origins(height, width, size_px):
+        yield picture[y0 : y0 + size_px, x0 : x0 + size_px]
+
+
+def _tiles_of_scene(scene: Scene, gsd_m: float, size_px: int, small: list[Pixels]) -> Iterator[Pixels]:
+    """The tiles of a scene in which all pixels hold data; of a smaller one the largest such square goes to `small`.
+
+    Raises:
+        InputRejected: it gives none.
+    """
+    with SceneReader(scene, gsd_m) as reader:
+        height, width = reader.shape_model
+        if min(height, width) < size_px:
+            small.append(_whole_square(scene, *reader.read(0, 0, width, height)))
+            return
+        given = 0
+        for x0, y0 in _origins(height, width, size_px):
+            image, valid = reader.read(x0, y0, size_px, size_px)
+            if valid.all():
+                given += 1
+                yield image
+    if not given:
+        reason = f"none of its tiles of {size_px} px holds data everywhere"
+        raise InputRejected(scene.paths[0], reason, "Cut it to the part that shows something.")
+
+
+def _origins(height: int, width: int, size_px: int) -> Iterator[tuple[int, int]]:
+    """Places (x0, y0) of the tiles that lie in a picture side by side."""
+    for y0 in range(0, height - size_px + 1, size_px):
+        for x0 in range(0, width - size_px + 1, size_px):
+            yield x0, y0
+
+
+def _whole_square(scene: Scene, image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
+    """A picture (H, W, 3) where all of it holds data, or else the largest square of it that does.
+
+    Raises:
+        InputRejected: that square is too small.
+    """
+    if valid.all():
+        return image
+    reach = distance_transform_cdt(np.pad(valid, 1), "chessboard")[1:-1, 1:-1]  # pixels to the nearest blank one
+    y, x = np.unravel_index(int(reach.argmax()), reach.shape)
+    half = int(reach[y, x]) - 1
+    if 2 * half + 1 < LEAST_LEFT * min(valid.shape):
+        raise InputRejected(scene.paths[0], "too little of it holds data", "Cut it to the part that shows something.")
+    return image[y - half : y + half + 1, x - half : x + half + 1]
+
+
+def _patchwork(pictures: list[Pixels], size_px: int, rng: np.random.Generator) -> Pixels:
     """One tile from the first pictures of the list, which are taken out of it."""
     edge = min(min(picture.shape[:2]) for picture in pictures)
     cells = math.ceil(size_px / edge)
@@ -105,8 +214,8 @@ def _patchwork(pictures: list[NDArray[np.uint8]], size_px: int, rng: np.random.G
     return np.ascontiguousarray(whole[y0 : y0 + size_px, x0 : x0 + size_px])
 
 
-def at_gsd(path: Path, gsd_m: float, wanted_gsd_m: float) -> NDArray[np.uint8]:
-    """A picture (H, W, 3), brought from its GSD to another.
+def at_gsd(path: Path, gsd_m: float, wanted_gsd_m: float) -> Pixels:
+    """A plain picture (H, W, 3), brought from its GSD to another.
 
     Raises:
         OSError, Image.DecompressionBombError: it cannot be read.

@@ -1,6 +1,8 @@
 """`python -m training.export`: a checkpoint becomes ONNX, safetensors and their description, free of pickles."""
 
 import json
+import math
+import re
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ SCORE_FLOOR = 0.05
 THRESHOLD = 0.25  # until calibrated on held-out facilities
 TILE_PX = 640
 OUTPUTS = ("distances", "classes", "angle")
+_CHECKPOINT = "Give weights/best.pt of a run of `make train`."
 _CHECKED_SHAPES = ((1, 640, 640), (2, 416, 448))
 _TOLERANCE = 2e-3  # of logits of some tens, all in float32
 
@@ -37,6 +40,7 @@ def export(
     out: Path,
     name: str,
     *,
+    gsd_m: float | None = None,
     threshold: float = THRESHOLD,
     blend: Path | None = None,
     summary: dict[str, Any] | None = None,
@@ -50,6 +54,7 @@ def export(
         checkpoint: best.pt or last.pt of a run of `training.train`.
         out: weights folder.
         name: name of the weights.
+        gsd_m: GSD that the network was trained at; by default what config.json of the run says, and no other.
         threshold: score from which a box counts as detected, in each family.
         blend: weights that the training began from; what is written lies halfway between them and the checkpoint.
         summary: more for the description's `training`, over what the run folder says.
@@ -58,11 +63,14 @@ def export(
         The description.
 
     Raises:
-        UsageError: there is no such checkpoint, its classes are others, the weights to blend in do not fit, or OpenVINO
-            disagrees with torch.
+        UsageError: there is no such checkpoint, it is damaged, its classes are others, nothing says at what GSD it was
+            trained, the name or the threshold is none, the weights to blend in do not fit, or OpenVINO disagrees with
+            torch.
     """
     if not checkpoint.is_file():
-        raise UsageError(f"{checkpoint}: no such checkpoint.", "Give weights/best.pt of a run of `make train`.")
+        raise UsageError(f"{checkpoint}: no such checkpoint.", _CHECKPOINT)
+    _check_words(name, threshold)
+    gsd_m = _trained_gsd_m(checkpoint, gsd_m)
     with TemporaryDirectory() as scratch:
         go_offline(Path(scratch) / "ultralytics")
         from safetensors.torch import save_file  # noqa: PLC0415 - after the environment is set
@@ -84,7 +92,7 @@ def export(
             definition=learnt.definition,
             classes=class_names(),
             imgsz=TILE_PX,
-            gsd_m=0.30,
+            gsd_m=gsd_m,
             strides=head.strides,
             reg_max=head.reg_max,
             score_floor=SCORE_FLOOR,
@@ -101,12 +109,60 @@ def export(
     return spec
 
 
+def _check_words(name: str, threshold: float) -> None:
+    """The name is that of a file, and the threshold a score that boxes can have."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(
+            f"--name {name!r} is no name of a file.", "Take letters, digits, '_', '-' and '.': railcars-n."
+        )
+    if not SCORE_FLOOR <= threshold < 1:
+        raise UsageError(
+            f"--threshold must be at least {SCORE_FLOOR} and below 1. Received: {threshold}.",
+            f"Begin with {THRESHOLD}; `make calibrate` finds a better one.",
+        )
+
+
+def _trained_gsd_m(checkpoint: Path, stated_m: float | None) -> float:
+    """The GSD that a network was trained at: what its run folder says, or what is stated where that says nothing."""
+    run = checkpoint.parent.parent
+    noted = _noted(run / "config.json").get("gsd_m")
+    gsd_m = stated_m if noted is None else noted
+    if gsd_m is None:
+        raise UsageError(
+            f"{run}: holds no config.json that says at what gsd_m {checkpoint.name} was trained.",
+            "Give the checkpoint in its run folder, or state it: --gsd-m 0.30.",
+        )
+    if not isinstance(gsd_m, int | float) or not 0 < gsd_m < math.inf:
+        raise UsageError(f"gsd_m must be a number above 0. Received: {gsd_m!r}.", "Correct config.json or --gsd-m.")
+    if stated_m is not None and not math.isclose(stated_m, gsd_m):
+        raise UsageError(f"--gsd-m is {stated_m}, but {run / 'config.json'} says {gsd_m}.", "Leave --gsd-m out.")
+    return float(gsd_m)
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What a file of the run folder says; nothing where it is not there.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}).", "Restore it, or delete it.") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: holds {content!r} in place of keys.", "Restore it, or delete it.")
+    return content
+
+
 def _learnt(checkpoint: Path, blend: Path | None, scratch: Path) -> "Learnt":
     """What a checkpoint holds, or what lies halfway between it and other weights."""
-    from training.fitting.start import starting_state  # noqa: PLC0415 - after the environment is set
+    from training.fitting.start import reading, starting_state  # noqa: PLC0415 - after the environment is set
     from training.raw_head import Learnt, halfway  # noqa: PLC0415
 
-    learnt = Learnt.of(checkpoint)
+    with reading(checkpoint, _CHECKPOINT):
+        learnt = Learnt.of(checkpoint)
     return learnt if blend is None else replace(learnt, state=halfway(learnt.state, starting_state(blend, scratch)))
 
 
@@ -184,17 +240,19 @@ def training_summary(checkpoint: Path) -> dict[str, Any]:
     run = checkpoint.parent.parent
     summary: dict[str, Any] = {"exported": datetime.now(UTC).date().isoformat()}
     for key, file in (("progress", "progress.json"), ("settings", "config.json"), ("data", "data.json")):
-        path = run / file
-        if path.exists():
-            summary[key] = json.loads(path.read_text())
+        if noted := _noted(run / file):
+            summary[key] = noted
     return summary
 
 
-def main(
+def main(  # noqa: PLR0917 - options are arguments
     checkpoint: Annotated[Path, typer.Option(help="best.pt of a training run.")] = Path("runs/train/weights/best.pt"),
     out: Annotated[Path, typer.Option(help="Weights folder.")] = Path("weights"),
     name: Annotated[str, typer.Option(help="Name of the weights.")] = "railcars-n",
     threshold: Annotated[float, typer.Option(help="Score from which a box counts as detected.")] = THRESHOLD,
+    gsd_m: Annotated[
+        float | None, typer.Option(help="GSD that it was trained at, for a checkpoint outside its run folder.")
+    ] = None,
     blend: Annotated[
         Path | None, typer.Option(help="Safetensors that the training began from: export what lies halfway to them.")
     ] = None,
@@ -204,7 +262,7 @@ def main(
     Example: python -m training.export --checkpoint runs/train/weights/best.pt --out weights --name railcars-n
     """
     try:
-        spec = export(checkpoint, out, name, threshold=threshold, blend=blend)
+        spec = export(checkpoint, out, name, gsd_m=gsd_m, threshold=threshold, blend=blend)
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

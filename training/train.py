@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
+from pydantic import ValidationError
 
+from detector.config import first_fault
 from detector.errors import RailcarsError, UsageError
 from detector.store import write_text
-from training.classes import class_names
+from training.fitting.checks import (
+    check_architecture,
+    check_devices,
+    check_run_folder,
+    check_tiles,
+    read_manifest,
+)
 from training.fitting.launch import is_worker, launch, on_processors
 from training.fitting.offline import go_offline
 from training.fitting.run_page import write_page
-from training.settings import TrainConfig, train_config
+from training.settings import FitSettings, TrainConfig, train_config
 
 if TYPE_CHECKING:
     from training.fitting.trainer import RailcarTrainer
@@ -43,13 +50,14 @@ def train(
         The best checkpoint.
 
     Raises:
-        UsageError: `data` is no such folder or has other classes, the run in `out` is finished or cannot be resumed,
-            or there are no such weights to begin from.
+        UsageError: see `prepare`; or the run in `out` is finished or cannot be resumed.
     """
-    tiles = _checked_tiles(data)
-    out.mkdir(parents=True, exist_ok=True)
     rank = os.environ.get("RANK", "0")
-    go_offline(out / "ultralytics" / rank if is_worker() else out / "ultralytics")
+    if is_worker():  # the process that started this one has checked
+        out.mkdir(parents=True, exist_ok=True)
+        go_offline(out / "ultralytics" / rank)
+    else:
+        prepare(config, data, out, device=device, resume=resume, start=start)
     import torch  # noqa: PLC0415 - after the environment is set
 
     from training.fitting.trainer import RailcarTrainer  # noqa: PLC0415
@@ -65,7 +73,7 @@ def train(
         _note_data(data, out)
     trainer = RailcarTrainer(
         config,
-        ultralytics_arguments(config, tiles, out, "cpu" if on_processors(device) else device),
+        ultralytics_arguments(config, data / "data.yaml", out, "cpu" if on_processors(device) else device),
         start=start,
         going_on=report.going_on and begun.exists(),
         spent_s=report.spent_s,
@@ -77,6 +85,27 @@ def train(
     if rank == "0":
         report.finish(trainer)
     return Path(trainer.best)
+
+
+def prepare(
+    config: TrainConfig, data: Path, out: Path, *, device: str = "auto", resume: bool = False, start: Path | None = None
+) -> None:
+    """Check everything that a training of these arguments needs, and make its folder; see `train`.
+
+    Raises:
+        UsageError: `data` is no such folder, has other classes, another GSD or an empty split; `out` holds a run that
+            is not to be resumed; or there are no such devices, network, or weights to begin from.
+    """
+    check_tiles(data, config.gsd_m)
+    check_run_folder(out, config.gsd_m, resume=resume)
+    check_devices(device)
+    out.mkdir(parents=True, exist_ok=True)
+    go_offline(out / "ultralytics")
+    from training.fitting.start import starting_state  # noqa: PLC0415 - after the environment is set
+
+    check_architecture(config.architecture)
+    if start is not None and not (out / "weights" / "last.pt").exists():
+        starting_state(start, out / "ultralytics")
 
 
 def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: str) -> dict[str, Any]:
@@ -229,27 +258,24 @@ def _start_without_step(config: TrainConfig, last: Path) -> Path:
 
 def _note_data(data: Path, out: Path) -> None:
     """Keep what the tiles were: digest and counts, from the manifest of `training.dataset`."""
-    manifest = data / "manifest.json"
-    if manifest.exists():
-        content = json.loads(manifest.read_text())
-        kept = {key: content[key] for key in ("digest", "tile_px", "counts")}
-        kept["facilities"] = {split: len(names) for split, names in content["facilities"].items()}
-        (out / "data.json").write_text(json.dumps(kept, indent=1))
+    manifest = read_manifest(data)
+    if manifest is not None:
+        (out / "data.json").write_text(json.dumps(manifest.summary(), indent=1))
 
 
-def _checked_tiles(data: Path) -> Path:
-    """`data`/data.yaml, if it lists our classes in our order."""
-    path = data / "data.yaml"
-    if not path.exists():
-        raise UsageError(f"{data}: holds no data.yaml.", "Make it with `python -m training.dataset`.")
-    names = (yaml.safe_load(path.read_text()) or {}).get("names")
-    listed = tuple(names.values()) if isinstance(names, dict) else tuple(names or ())
-    if listed != class_names():
-        raise UsageError(
-            f"{path}: names are {', '.join(map(str, listed)) or 'missing'}.",
-            f"They must be those of configs/classes.yaml: {', '.join(class_names())}.",
-        )
-    return path
+def _with_hours(config: TrainConfig, hours: float | None) -> TrainConfig:
+    """The settings with another budget, if one is given.
+
+    Raises:
+        UsageError: it is not above 0.
+    """
+    if hours is None:
+        return config
+    try:
+        fit = FitSettings.model_validate(config.fit.model_dump() | {"hours": hours})
+    except ValidationError as error:
+        raise UsageError(f"--{first_fault(error)}. Received: {hours}.", "Give hours above 0, such as 2.") from error
+    return config.model_copy(update={"fit": fit})
 
 
 def main(  # noqa: PLR0917 - options are arguments
@@ -268,10 +294,9 @@ def main(  # noqa: PLR0917 - options are arguments
     Example: python -m training.train --data data/yolo --out runs/train --hours 2
     """
     try:
-        settings = train_config(config)
-        if hours is not None:
-            settings = settings.model_copy(update={"fit": settings.fit.model_copy(update={"hours": hours})})
+        settings = _with_hours(train_config(config), hours)
         if "," in devices and not is_worker():
+            prepare(settings, data, out, device=devices, resume=resume, start=start)
             raise typer.Exit(launch(sys.argv[1:], devices, settings.fit.batch))
         train(settings, data, out, device=devices, resume=resume, start=start)
     except RailcarsError as error:

@@ -3,12 +3,15 @@
 import hashlib
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
 import pytest
+import typer
 import yaml
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
@@ -26,7 +29,7 @@ from detector.hashing import sha256_of  # noqa: E402
 from detector.weights import ModelSpec, load_weights  # noqa: E402
 from tests.training.networks import as_trained  # noqa: E402
 from training.classes import class_names  # noqa: E402
-from training.export import OUTPUTS, export, rebuild  # noqa: E402
+from training.export import OUTPUTS, export, main, rebuild  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork  # noqa: E402
 from training.raw_head import through_softening  # noqa: E402
 
@@ -60,6 +63,7 @@ def checkpoint(network: OrientedBoxNetwork, tmp_path_factory: pytest.TempPathFac
     torch.save({"ema": network.half(), "train_args": {"model": ARCHITECTURE}, "epoch": -1}, path)
     network.float()
     (path.parents[1] / "progress.json").write_text('{"seconds": 10, "epoch": 1}')
+    (path.parents[1] / "config.json").write_text('{"gsd_m": 0.5}')
     return path
 
 
@@ -167,6 +171,7 @@ def test_the_description_matches_the_files(weights: tuple[ModelSpec, Path]) -> N
     assert (spec.strides, spec.reg_max, spec.classes) == ((8, 16, 32), 16, class_names())
     assert spec.training["onnx_difference"] < 1e-3
     assert spec.training["progress"] == {"seconds": 10, "epoch": 1}
+    assert spec.gsd_m == 0.5, "the run's own"
     assert spec.training["data"] == "none"
     assert not list(folder.glob("*.part"))
 
@@ -202,9 +207,10 @@ def test_a_definition_of_ones_own_travels_with_the_weights(tmp_path: Path, image
     made = OrientedBoxNetwork(str(file), len(class_names()))
     made.names = dict(enumerate(class_names()))
     torch.save({"ema": made.half(), "train_args": {"model": str(file)}, "epoch": -1}, tmp_path / "best.pt")
-    export(tmp_path / "best.pt", tmp_path, "tiny")
+    export(tmp_path / "best.pt", tmp_path, "tiny", gsd_m=0.30)
     file.unlink()
     weights = load_weights(tmp_path / "tiny.json")
+    assert weights.spec.gsd_m == 0.30
     assert (weights.spec.architecture, "yaml_file" in weights.spec.definition) == ("narrow-obb.yaml", False)
     with torch.no_grad():
         again = rebuild(weights.spec, weights.safetensors())(torch.from_numpy(images))
@@ -231,3 +237,65 @@ def test_weights_of_another_architecture_do_not_blend(checkpoint: Path, tmp_path
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such checkpoint"):
         export(tmp_path / "best.pt", tmp_path, "tiny")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A run folder whose checkpoint is none."""
+    path = tmp_path / "run" / "weights" / "best.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"garbage\n")
+    (tmp_path / "run" / "config.json").write_text('{"gsd_m": 0.3}')
+    return path
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"", b"version https://git-lfs", b"PK\x03\x04"])
+def test_a_damaged_checkpoint_is_named(damaged: Path, tmp_path: Path, content: bytes) -> None:
+    damaged.write_bytes(content)
+    with pytest.raises(UsageError, match=r"best\.pt: holds no weights that can be read.*Give weights/best"):
+        export(damaged, tmp_path / "weights", "tiny")
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"name": "a/b"}, "'a/b' is no name of a file"),
+        ({"name": ""}, "'' is no name of a file"),
+        ({"name": ".."}, "'..' is no name of a file"),
+        ({"threshold": 5.0}, "Received: 5.0"),
+        ({"threshold": 0.01}, "at least 0.05"),
+        ({"threshold": float("nan")}, "Received: nan"),
+        ({"gsd_m": 0.5}, r"--gsd-m is 0.5, but .*config.json says 0.3"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(
+    damaged: Path, tmp_path: Path, given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        export(damaged, tmp_path / "weights", **{"name": "tiny", **given})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (None, r"holds no config.json that says at what gsd_m best.pt was trained.*--gsd-m"),
+        ("{", "config.json: cannot be read"),
+        ("[]", "in place of keys"),
+        ("{}", "--gsd-m"),
+        ('{"gsd_m": -1}', "Received: -1"),
+    ],
+)
+def test_a_gsd_that_nothing_says_is_asked_for(damaged: Path, tmp_path: Path, config: str | None, reason: str) -> None:
+    noted = damaged.parents[1] / "config.json"
+    noted.unlink() if config is None else noted.write_text(config)
+    with pytest.raises(UsageError, match=reason):
+        export(damaged, tmp_path / "weights", "tiny")
+
+
+def test_the_command_exits_with_2(damaged: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app, ["--checkpoint", str(damaged), "--out", str(tmp_path), "--threshold", "5"])
+    assert result.exit_code == 2
+    assert "error: --threshold" in result.output

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
@@ -54,6 +54,13 @@ def small_config(**fit: object) -> TrainConfig:
     base |= {"tile_px": 64, "cut_px": None}
     base["fit"] |= {"epochs": 1, "batch": 4, "val_every": 1, "threads": 1, "warmup_epochs": 0.0, **fit}
     return TrainConfig.model_validate(base)
+
+
+def invoke(*given: object) -> Result:
+    """The command with these arguments."""
+    app = typer.Typer()
+    app.command()(main)
+    return CliRunner().invoke(app, [str(part) for part in given])
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +263,13 @@ class TestStart:
         with pytest.raises(UsageError, match="holds no weights"):
             starting_state(Path("yolo11n-obb.pt"), tmp_path)
 
+    @pytest.mark.parametrize("name", ["start.pt", "start.safetensors", "start.bin"])
+    @pytest.mark.parametrize("content", [b"garbage\n", b"", b"version https://git-lfs", b"<html>", b"PK\x03\x04"])
+    def test_damaged_weights_are_named(self, tmp_path: Path, name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=f"{name}: holds no weights that can be read"):
+            starting_state(tmp_path / name, tmp_path)
+
     def test_other_names_are_not_looked_for(self, tmp_path: Path, no_network: list[str]) -> None:
         with pytest.raises(UsageError, match="no such weights"):
             starting_state(tmp_path / "mine.safetensors", tmp_path)
@@ -309,11 +323,48 @@ class TestInput:
             train(small_config(), tmp_path, tmp_path / "run")
 
     def test_the_command_exits_with_2(self, tmp_path: Path) -> None:
-        app = typer.Typer()
-        app.command()(main)
-        result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(tmp_path / "run")])
+        result = invoke("--data", tmp_path, "--out", tmp_path / "run")
         assert result.exit_code == 2
         assert "holds no data.yaml" in result.output
+
+    @pytest.mark.parametrize("hours", ["0", "-1", "nan"])
+    def test_hours_must_be_above_0(self, tiles: Path, tmp_path: Path, hours: str) -> None:
+        result = invoke("--data", tiles, "--out", tmp_path / "run", "--hours", hours)
+        assert result.exit_code == 2
+        assert f"error: --hours: Input should be greater than 0. Received: {float(hours)}." in result.output
+
+    @pytest.mark.parametrize("devices", ["90", "90,91", "0,0", "gpu", "", "cpu,0"])
+    def test_devices_that_are_not_there(self, tiles: Path, tmp_path: Path, devices: str) -> None:
+        result = invoke("--data", tiles, "--out", tmp_path / "run", "--devices", devices)
+        assert result.exit_code == 2
+        assert "error: devices: " in result.output
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        "architecture", ["yolo99n-obb.yaml", "yolo11n.yaml", "yolo11n-obb.pt", "yolo11n-obb", "missing.yaml"]
+    )
+    def test_other_networks(self, tiles: Path, tmp_path: Path, architecture: str) -> None:
+        with pytest.raises(UsageError, match=rf"architecture: '?{architecture}.*Give a network of oriented boxes"):
+            train(small_config().model_copy(update={"architecture": architecture}), tiles, tmp_path / "run")
+        assert not (tmp_path / "run" / "config.json").exists()
+
+    def test_several_devices_are_checked_before_any_process_starts(self, tiles: Path, tmp_path: Path) -> None:
+        (tmp_path / "start.pt").write_bytes(b"garbage\n")
+        given = ["--data", tiles, "--out", tmp_path / "run", "--devices", "cpu,cpu", "--start", tmp_path / "start.pt"]
+        result = invoke(*given)
+        assert result.exit_code == 2
+        assert "start.pt: holds no weights that can be read" in result.output
+        assert not (tmp_path / "run" / "config.json").exists()
+
+    def test_a_run_is_not_replaced(self, tiles: Path, tmp_path: Path) -> None:
+        best = tmp_path / "weights" / "best.pt"
+        best.parent.mkdir()
+        best.write_bytes(b"hours of work")
+        result = invoke("--data", tiles, "--out", tmp_path, "--devices", "cpu")
+        assert result.exit_code == 2
+        assert "holds a run already (weights/best.pt). --resume goes on with it" in result.output
+        assert best.read_bytes() == b"hours of work"
+        assert not (tmp_path / "config.json").exists()
 
 
 @pytest.mark.integration
@@ -338,6 +389,8 @@ class TestRun:
 
     def test_one_epoch_offline(self, tiles: Path, tmp_path: Path, no_network: list[str]) -> None:
         best = train(small_config(), tiles, tmp_path / "run", device="cpu")
+        with pytest.raises(UsageError, match="holds a run already"):
+            train(small_config(), tiles, tmp_path / "run", device="cpu")
         assert no_network == []
         assert best == tmp_path / "run" / "weights" / "best.pt"
         assert best.exists()

@@ -1,6 +1,9 @@
 """What a training begins from: our safetensors, a checkpoint, or a name that Ultralytics publishes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -12,6 +15,38 @@ from detector.errors import UsageError
 from training.fitting.widen import is_narrower, widen
 
 _CURE = "Give our safetensors, a .pt of a run, or a name such as yolo11n-obb.pt."
+# What torch, pickle and Ultralytics raise on damaged files depends on the bytes that they meet.
+_DAMAGED = (
+    SafetensorError,
+    UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ImportError,
+    AssertionError,
+)
+
+
+@contextmanager
+def reading(weights: Path, cure: str = _CURE) -> Iterator[None]:
+    """Within, whatever is raised because a file of weights is damaged becomes an error that names it.
+
+    Args:
+        weights: the file.
+        cure: what to give in its place.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__  # further lines advise on Ultralytics' commands
+        raise UsageError(f"{weights}: holds no weights that can be read ({reason}).", cure) from error
 
 
 def starting_state(start: Path, folder: Path) -> dict[str, Tensor]:
@@ -26,10 +61,8 @@ def starting_state(start: Path, folder: Path) -> dict[str, Tensor]:
     """
     if not start.exists():
         start = _downloaded(start, folder)
-    try:
+    with reading(start):
         state = load_file(start) if start.suffix == ".safetensors" else load_checkpoint(start)[0].state_dict()
-    except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{start}: holds no weights that can be read ({error}).", _CURE) from error
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 

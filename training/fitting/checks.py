@@ -1,0 +1,204 @@
+"""What must hold before a training begins: tiles, run folder, devices, network, and the weights to begin from."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from detector.config import first_fault
+from detector.errors import UsageError
+from training.classes import class_names
+from training.fitting.launch import on_processors
+
+WRITTEN = ("weights/best.pt", "weights/last.pt", "weights/step.pt", "results.csv")
+"""What a run has written once hours have gone into it."""
+
+_PICTURES = frozenset(
+    {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
+)
+_MAKE = "Make it with `python -m training.dataset`."
+_AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
+_NETWORK = "Give a network of oriented boxes, such as yolo11n-obb.yaml, or the path of a definition of your own."
+
+
+class Manifest(BaseModel):
+    """What training needs of the manifest.json that `training.dataset` writes."""
+
+    digest: str
+    gsd_m: float
+    tile_px: int
+    counts: dict[str, dict[str, int]]
+    facilities: dict[str, list[str]]
+
+    def summary(self) -> dict[str, Any]:
+        """What a run keeps of it: digest and counts, without the facilities' names."""
+        return self.model_dump(include={"digest", "tile_px", "counts"}) | {
+            "facilities": {split: len(names) for split, names in self.facilities.items()}
+        }
+
+
+def read_manifest(data: Path) -> Manifest | None:
+    """The manifest of a folder of tiles; None where there is none, since other tools write none.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    path = data / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        return Manifest.model_validate(json.loads(path.read_text()))
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_fault(error)}.", _AGAIN) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
+
+
+def check_tiles(data: Path, gsd_m: float) -> None:
+    """A folder of tiles lists our classes in our order, has tiles in both splits, and these have the GSD.
+
+    Raises:
+        UsageError: one of these does not hold.
+    """
+    path = data / "data.yaml"
+    described = _described(path)
+    names = described.get("names")
+    listed = tuple(names.values()) if isinstance(names, dict) else tuple(names or ())
+    if listed != class_names():
+        raise UsageError(
+            f"{path}: names are {', '.join(map(str, listed)) or 'missing'}.",
+            f"They must be those of configs/classes.yaml: {', '.join(class_names())}.",
+        )
+    described.setdefault("val", described.get("validation"))
+    root = Path(described.get("path") or data)
+    for split in ("train", "val"):
+        if not any(_is_there(place) for place in _places(root, described.get(split))):
+            raise UsageError(
+                f"{path}: {split} has no tiles.",
+                "Training needs some in train and some, of other facilities, in val: annotate more scenes.",
+            )
+    manifest = read_manifest(data)
+    if manifest is not None and not math.isclose(manifest.gsd_m, gsd_m):
+        raise UsageError(
+            f"{data}: the tiles have {manifest.gsd_m} m per pixel, but the settings say gsd_m {gsd_m}.",
+            f"Set `gsd_m: {manifest.gsd_m}`, or cut the scenes again with the settings that you train with.",
+        )
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """The content of data.yaml."""
+    if not path.exists():
+        raise UsageError(f"{path.parent}: holds no data.yaml.", _MAKE)
+    try:
+        described = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as YAML ({error}).", _MAKE) from error
+    if not isinstance(described, dict):
+        raise UsageError(f"{path}: holds {described!r} in place of keys.", _MAKE)
+    return described
+
+
+def _places(root: Path, entry: str | list[str] | None) -> Iterable[Path]:
+    """Where the tiles of a split may be, as data.yaml says it: one folder or list of tiles, several, or nothing."""
+    for place in [entry] if isinstance(entry, str) else entry or []:
+        yield root / place
+        yield root / place.removeprefix("../")  # some tools write ../ for the folder itself, and Ultralytics knows
+
+
+def _is_there(place: Path) -> bool:
+    """Whether a folder or a list of tiles has one that exists."""
+    if place.is_file():
+        return any(tile.is_file() for tile in _listed(place))
+    names = (Path(name) for _, _, names in os.walk(place, followlinks=True) for name in names)
+    return any(name.suffix.lower() in _PICTURES for name in names)
+
+
+def _listed(path: Path) -> Iterable[Path]:
+    """The tiles of a list: those that begin with ./ lie beside it."""
+    for line in path.read_text().split("\n"):
+        tile = line.strip()
+        if tile:
+            yield path.parent / tile if tile.startswith("./") else Path(tile)
+
+
+def check_run_folder(out: Path, gsd_m: float, *, resume: bool) -> None:
+    """A new run replaces none: what hours have gone into is gone on with, at its own GSD, or left alone.
+
+    Raises:
+        UsageError: `out` is no folder, holds a run that nobody asked to resume, one of another GSD, or one without what
+            resuming needs.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is not a folder.", "Give another --out.")
+    held = next((name for name in WRITTEN if (out / name).exists()), None)
+    if held is None:
+        return
+    if not resume:
+        raise UsageError(
+            f"{out}: holds a run already ({held}).",
+            "--resume goes on with it, another --out begins anew (make: RESUME=1 or OUT=FOLDER).",
+        )
+    best = out / "weights" / "best.pt"
+    if best.exists() and not (out / "weights" / "last.pt").exists():
+        raise UsageError(f"{out}: holds no weights/last.pt to resume.", f"Begin another run with --start {best}.")
+    begun_m = _begun_gsd_m(out / "config.json")
+    if begun_m is not None and begun_m != gsd_m:
+        raise UsageError(
+            f"{out}: the run was begun at gsd_m {begun_m}, but the settings say {gsd_m}.",
+            f"Resume it with --config {out / 'config.json'}, or give another --out.",
+        )
+
+
+def _begun_gsd_m(config: Path) -> float | None:
+    """The GSD that the settings of a run say; None where they are not there."""
+    if not config.exists():
+        return None
+    try:
+        return float(json.loads(config.read_text())["gsd_m"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"{config}: cannot be read ({error}).", "Delete it: resuming writes it anew.") from error
+
+
+def check_devices(devices: str) -> None:
+    """The devices are there: "auto", "cpu" once or several times, or numbers of CUDA devices, each once.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if devices == "auto" or on_processors(devices):
+        return
+    numbers = devices.split(",")
+    if not all(number.isascii() and number.isdigit() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"devices: {devices!r} names none.", "Give auto, cpu, or numbers of CUDA devices, each once, such as 0,1."
+        )
+    import torch  # noqa: PLC0415 - slow to import, and only for this
+
+    count = torch.cuda.device_count()
+    if missing := [number for number in numbers if int(number) >= count]:
+        raise UsageError(
+            f"devices: {devices} asks for CUDA device {', '.join(missing)}, and torch finds {count or 'none'} here.",
+            f"Give {'a number below ' + str(count) if count else 'cpu'}.",
+        )
+
+
+def check_architecture(architecture: str) -> None:
+    """The network is defined, and its head gives oriented boxes; call after `go_offline`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    from ultralytics.nn.tasks import yaml_model_load  # noqa: PLC0415 - after the environment is set
+
+    try:
+        head = str(yaml_model_load(architecture)["head"][-1][2])
+    except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"architecture: {architecture!r} is no network that is known ({reason}).", _NETWORK) from error
+    if not head.startswith("OBB"):
+        raise UsageError(f"architecture: {architecture} ends in {head}, not in a head of oriented boxes.", _NETWORK)
