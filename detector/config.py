@@ -3,7 +3,7 @@
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,17 +12,28 @@ from detector.errors import UsageError
 from detector.resources import resource
 
 Precision = Literal["auto", "fp32", "int8"]
+BackendName = Literal["openvino", "torch"]
+BackendChoice = Literal["auto", "openvino", "torch"]
 IGNORE = "ignore"  # what a label means whose area is neither right nor wrong
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, and an unknown key is an error."""
+    """Base of all settings: immutable, and an unknown key is an error.
+
+    Attributes:
+        free: keys that may change without making anything anew.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    free: ClassVar[set[str]] = set()
+
+    def binding(self) -> dict[str, Any]:
+        """The settings without those that are free, by name."""
+        return self.model_dump(exclude=self.free)
 
     def digest(self) -> str:
-        """SHA-256 of the settings' canonical JSON: equal settings, equal digest."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 of the canonical JSON of what is not free: equal settings, equal digest."""
+        return hashlib.sha256(self.model_dump_json(exclude=self.free).encode()).hexdigest()
 
 
 class ClassTable(Settings):
@@ -53,7 +64,12 @@ class ClassTable(Settings):
 
 
 class DetectConfig(Settings):
-    """How scenes become detections; a change needs a new RUN folder."""
+    """How scenes become detections; a change needs a new RUN folder.
+
+    Only `backend` is free: all backends agree within their rounding, so that a RUN begun on a CPU goes on with a GPU.
+    """
+
+    free: ClassVar[set[str]] = {"backend"}
 
     tile_px: int = Field(ge=64, multiple_of=32)
     overlap_px: int = Field(ge=0)
@@ -64,6 +80,7 @@ class DetectConfig(Settings):
     gsd_max_m: float = Field(gt=0)
     batch: int = Field(ge=1)
     precision: Precision
+    backend: BackendChoice
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
@@ -82,7 +99,7 @@ class CountConfig(Settings):
     """How detections become counts and verdicts; a change only recounts."""
 
     draws: int = Field(ge=100)
-    seed: int
+    seed: int = Field(ge=0)
     min_history: int = Field(ge=2)
     queue_p: float = Field(gt=0, lt=1)
     queue_record: float = Field(gt=0, lt=1)

@@ -79,7 +79,7 @@ def detect(
         run: the run folder, made if it is missing.
         weights: checked weights.
         config: settings.
-        backend: what runs the network; by default OpenVINO on the CPU, opened when the first scene needs it.
+        backend: what runs the network; by default the one of `config.backend`, opened when the first scene needs it.
         compute: computes the scenes elsewhere (`detector.scale.cluster.Cluster.compute`), in place of `backend`.
         progress: is told how far it is.
 
@@ -132,4 +132,4 @@ def detect(
 def _identity(weights: Weights, config: DetectConfig) -> dict[str, object]:
     spec = weights.spec
     chosen = {"weights": spec.name, "weights_sha256": weights.digest, "score_floor": spec.score_floor}
-    return chosen | {"operating_threshold": spec.operating_threshold} | config.model_dump()
+    return chosen | {"operating_threshold": spec.operating_threshold} | config.binding()

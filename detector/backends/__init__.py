@@ -1,38 +1,50 @@
 """Networks on hardware: tiles in, raw oriented boxes out."""
 
-from typing import Literal
-
 from detector.backends.base import Backend, RawBoxes
-from detector.config import DetectConfig
+from detector.backends.gpu import gpu_computes
+from detector.config import BackendChoice, BackendName, DetectConfig
+from detector.console import tell
 from detector.errors import UsageError
 from detector.weights import Weights
-
-BackendName = Literal["openvino", "torch"]
 
 __all__ = ["Backend", "BackendName", "RawBoxes", "open_backend"]
 
 
 def open_backend(
-    weights: Weights, config: DetectConfig, name: BackendName = "openvino", threads: int | None = None
+    weights: Weights, config: DetectConfig, name: BackendChoice | None = None, threads: int | None = None
 ) -> Backend:
     """Load `weights` on the hardware that `name` stands for; only the backend asked for is imported.
 
     Args:
         weights: checked weights.
-        config: `batch` and `precision` are used.
-        name: "openvino" for CPUs; "torch" for CUDA where there is one, else for the CPU.
+        config: `backend`, `batch` and `precision` are used.
+        name: "openvino" for CPUs; "torch" for CUDA where there is one, else for the CPU; "auto" for torch where it
+            computes the network on a GPU, else OpenVINO; by default what the settings say.
         threads: processors that OpenVINO may use; by default all of them.
 
     Raises:
         UsageError: the backend's library is not installed.
         WeightsError: the network does not fit its description.
     """
-    if name == "openvino":
-        from detector.backends.openvino import OpenVinoBackend  # noqa: PLC0415
+    chosen = name or config.backend
+    if chosen == "torch":
+        return _torch(weights, config)
+    if chosen == "auto" and config.precision != "int8" and gpu_computes():
+        try:
+            return _torch(weights, config)
+        except RuntimeError as error:  # what torch raises where driver, memory or kernels do not suffice
+            reason = (str(error).splitlines() or ["no reason is given"])[0]
+            tell(f"note: the GPU does not compute the network ({reason}); the processor does instead.", "yellow")
+    from detector.backends.openvino import OpenVinoBackend  # noqa: PLC0415
 
-        return OpenVinoBackend(weights, batch=config.batch, precision=config.precision, threads=threads)
+    return OpenVinoBackend(weights, batch=config.batch, precision=config.precision, threads=threads)
+
+
+def _torch(weights: Weights, config: DetectConfig) -> Backend:
     from detector.backends.torch import TorchBackend  # noqa: PLC0415
 
     if config.precision == "int8":
-        raise UsageError("The torch backend computes no 8 bit networks.", "Set precision: auto.")
+        raise UsageError(
+            "The torch backend computes no 8 bit networks.", "Set precision: auto, or backend: openvino for a CPU."
+        )
     return TorchBackend(weights, batch=config.batch, precision=config.precision)

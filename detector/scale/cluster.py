@@ -2,9 +2,9 @@
 
 import logging
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,13 +16,15 @@ from detector.config import ScaleConfig
 from detector.detection.books import Books
 from detector.detection.planning import Plan
 from detector.errors import InputRejected, UsageError
+from detector.scale.address import in_brief, no_cluster, see_that_it_answers
+from detector.scale.crew import SEE_LOGS
 from detector.scale.drive import Drive
+from detector.scale.patience import Patience
 from detector.scale.worker import OpenNetwork, open_network
 
 R = TypeVar("R")
 OBJECT_STORE_BYTES = 500_000_000
 """Of a Ray that is started here: boxes travel through it, never pixels."""
-CONNECT_S = 10.0
 LOOKS_PER_CPU = 4
 """Files of the survey under way, for each processor of the cluster."""
 
@@ -47,15 +49,18 @@ class Cluster:
         """Connect.
 
         Raises:
-            UsageError: there is no cluster at the address.
+            UsageError: there is no cluster at the address, or Ray cannot be started.
         """
         if ray.is_initialized():
             return self
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
         if self._address:
-            _see_that_it_answers(self._address)  # Ray itself would try for minutes
-        ray.init(self._address or "local", **(quiet if self._address else quiet | own))
+            see_that_it_answers(self._address)
+        try:
+            ray.init(self._address or "local", **(quiet if self._address else quiet | own))
+        except (OSError, RuntimeError, ValueError, RayError) as error:
+            raise _not_connected(self._address, error) from error
         self._mine = True
         return self
 
@@ -70,17 +75,30 @@ class Cluster:
     ) -> Iterator[R | InputRejected]:
         """`look` at each file, with its row of `columns`, as tasks; the outcomes come in order.
 
-        A file that stops every process that looks at it is rejected.
+        A file that stops every process that looks at it is rejected. One that a node rejects is looked at once more
+        here, where it was named: the node may lack the folder that it lies in.
+
+        Raises:
+            UsageError: no processor of the cluster is free for too long.
         """
+        if files:
+            self._wait_for_a_processor()
         task = ray.remote(_look).options(max_retries=self._scale.attempts - 1)
         limit = LOOKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        running: deque[tuple[Path, Any]] = deque()
+        running: deque[tuple[Callable[[], R], Path, Any]] = deque()
         for path, *row in zip(files, *columns, strict=True):
-            running.append((path, task.remote(look, path, *row)))
+            running.append((partial(look, path, *row), path, task.remote(look, path, *row)))
             if len(running) >= limit:
                 yield _outcome(*running.popleft())
         while running:
             yield _outcome(*running.popleft())
+
+    def _wait_for_a_processor(self) -> None:
+        """Return when a task has been done, which tells nothing but that there is room for one."""
+        done = ray.remote(_nothing).remote()
+        patience = Patience("No file could be looked at", {"num_cpus": 1}, self._scale.start_minutes)
+        while not ray.wait([done], timeout=1.0)[0]:
+            patience.check()
 
     def compute(self, books: Books, todo: Sequence[Plan]) -> None:
         """Finish every scene of `todo` that can be read; the books reject the others.
@@ -92,26 +110,27 @@ class Cluster:
         Drive(books, self._scale, self._network).run(todo)
 
 
-def _see_that_it_answers(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{address}: no Ray cluster answers ({error}).",
-            "Give the address that `ray start --head` has printed, host:port.",
-        ) from error
+def _not_connected(address: str | None, error: Exception) -> UsageError:
+    said = str(error.__cause__ or error)
+    if address:
+        return no_cluster(address, said)
+    return UsageError(f"Ray cannot be started on this machine ({in_brief(said)}).", SEE_LOGS)
+
+
+def _nothing() -> None:
+    """A task that only needs to be done."""
 
 
 def _look(look: Callable[..., R], *arguments: object) -> R:
     return look(*arguments)
 
 
-def _outcome(path: Path, answer: Any) -> Any:  # noqa: ANN401 - a reference to any result, and the result
+def _outcome(again: Callable[[], R], path: Path, answer: Any) -> R | InputRejected:  # noqa: ANN401 - Ray's reference
     try:
-        return ray.get(answer)
+        outcome: R | InputRejected = ray.get(answer)
     except RayTaskError:
         raise  # a fault of ours
     except RayError as error:
         reason = f"it has stopped every process that looked at it ({str(error).strip().splitlines()[0]})"
         return InputRejected(path, reason, "Convert it to GeoTIFF with gdal_translate, or leave it out.")
+    return again() if isinstance(outcome, InputRejected) else outcome

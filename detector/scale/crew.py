@@ -19,6 +19,7 @@ from detector.config import ScaleConfig
 from detector.detection.books import Work
 from detector.detection.reading import Failure
 from detector.errors import RailcarsError, UsageError
+from detector.scale.patience import Patience
 from detector.scale.worker import Facts, Recipe, Worker
 
 DEPTH = 2
@@ -90,7 +91,7 @@ class Crew:
         self._slots: list[_Slot] = []
         self._queue: deque[Call] = deque()
         self._looked_around = -LOOK_AROUND_S
-        self._alive = time.monotonic()
+        self._patience = Patience("No worker has started", needs(recipe.scale), recipe.scale.start_minutes)
         self._stillborn = 0
 
     @property
@@ -132,15 +133,11 @@ class Crew:
 
     def _staff(self) -> None:
         """As many workers as the cluster has room for and there is work for; at least one, which may have to wait."""
-        now = time.monotonic()
         if any(slot.node for slot in self._slots):
-            self._alive = now
-        elif now - self._alive > 60 * self._scale.start_minutes:
-            raise UsageError(
-                f"No worker has started for {self._scale.start_minutes:g} minutes: each needs {needs(self._scale)}, "
-                f"and the cluster has {ray.available_resources()} left.",
-                "Free or add nodes, or ask for less with --scale.",
-            )
+            self._patience.renew()
+        else:
+            self._patience.check()
+        now = time.monotonic()
         if now - self._looked_around >= LOOK_AROUND_S:
             self._looked_around = now
             self._wanted = max(1, min(self._most, self._scale.workers or room(self._scale)))

@@ -11,7 +11,7 @@ import ray
 from shapely.geometry.base import BaseGeometry
 
 from detector import __version__
-from detector.backends import Backend, open_backend
+from detector.backends import Backend, BackendName, open_backend
 from detector.config import ClassTable, DetectConfig, ScaleConfig
 from detector.detection.books import Work, scene_tables
 from detector.detection.looking import Looker
@@ -112,7 +112,7 @@ class Worker:
 
 
 def open_network(weights: Weights, config: DetectConfig, scale: ScaleConfig) -> Backend:
-    """The backend of one slot: its GPU where it has one, else as many threads as it has processors."""
-    if scale.worker_gpus:
-        return open_backend(weights, config, "torch")
-    return open_backend(weights, config, threads=scale.worker_cpus)
+    """The backend of one slot: "auto" is torch where it has a GPU, else OpenVINO with a thread for each processor."""
+    by_slot: BackendName = "torch" if scale.worker_gpus else "openvino"
+    name = by_slot if config.backend == "auto" else config.backend
+    return open_backend(weights, config, name, threads=scale.worker_cpus)

@@ -1,4 +1,4 @@
-"""Networks for workers of a test cluster: painted rectangles, seen by processes that die."""
+"""What workers of a test cluster are given: networks in processes that die, and files that one process alone sees."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from detector.backends import RawBoxes
 from detector.config import DetectConfig, ScaleConfig
+from detector.errors import InputRejected
 from detector.weights import Weights
 from tests.detector.fakes import PAINT, PaintBackend
 
@@ -60,3 +61,10 @@ def missing(weights: Weights, config: DetectConfig, scale: ScaleConfig) -> Paint
     """A network that never starts."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
+
+
+def mounted_at(process: int, path: Path, row: int) -> str | InputRejected:
+    """A look at a file that only `process` can read; there, it finds damaged what is called so."""
+    if os.getpid() != process:
+        return InputRejected(path, "it cannot be read", "Check that it is still there.")
+    return InputRejected(path, "it is damaged", "Get it again.") if path.stem == "damaged" else f"{path.stem} {row}"

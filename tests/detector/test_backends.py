@@ -3,17 +3,20 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import openvino
 import pytest
 from numpy.typing import NDArray
 
-from detector.backends import Backend, RawBoxes, open_backend
+from detector import backends
+from detector.backends import Backend, RawBoxes, gpu, open_backend
 from detector.backends.openvino import OpenVinoBackend
 from detector.config import class_table, detect_config
-from detector.errors import WeightsError
+from detector.errors import UsageError, WeightsError
 from detector.hashing import sha256_of
 from detector.weights import ModelSpec, Weights, load_weights
 
@@ -245,9 +248,10 @@ import sys
 from pathlib import Path
 import numpy as np
 import detector, detector.pipeline
-from detector.backends import open_backend
+from detector.backends import gpu, open_backend
 from detector.config import detect_config
 from detector.weights import load_weights
+gpu.DEVICES = Path(sys.argv[2])
 weights = load_weights(Path(sys.argv[1]))
 backend = open_backend(weights, detect_config())
 size = weights.spec.imgsz
@@ -257,9 +261,9 @@ assert not loaded & {"torch", "ultralytics", "onnx"}, loaded & {"torch", "ultral
 """
 
 
-def test_a_run_on_the_cpu_imports_no_torch(weights: Weights) -> None:
+def test_a_run_on_the_cpu_imports_no_torch(weights: Weights, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(weights.folder / "tiny.json")],
+        [sys.executable, "-c", SCRIPT, str(weights.folder / "tiny.json"), str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -269,7 +273,82 @@ def test_a_run_on_the_cpu_imports_no_torch(weights: Weights) -> None:
 
 
 def test_open_backend_opens_what_is_named(weights: Weights) -> None:
-    backend = open_backend(weights, detect_config())
+    backend = open_backend(weights, detect_config(), "openvino")
     assert isinstance(backend, OpenVinoBackend)
     assert backend.spec == weights.spec
     assert backend.name in {"openvino cpu bf16", "openvino cpu f32"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision", "gpu_there", "opened"),
+    [
+        ("auto", "auto", True, "torch"),
+        ("auto", "auto", False, "openvino"),
+        ("auto", "int8", True, "openvino"),
+        ("openvino", "auto", True, "openvino"),
+        ("torch", "auto", False, "torch"),
+    ],
+)
+def test_the_settings_name_the_backend(
+    monkeypatch: pytest.MonkeyPatch, asked: str, precision: str, gpu_there: bool, opened: str
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    monkeypatch.setattr(backends, "gpu_computes", lambda: gpu_there)
+    config = detect_config().model_copy(update={"backend": asked, "precision": precision})
+    assert open_backend(load_weights(), config).name.startswith(opened)
+
+
+def test_a_gpu_that_fails_leaves_the_run_to_the_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object) -> Backend:
+        raise RuntimeError("CUDA error: out of memory\nand much advice")
+
+    monkeypatch.setattr(backends, "gpu_computes", lambda: True)
+    monkeypatch.setattr(backends, "_torch", failing)
+    assert open_backend(load_weights(), detect_config()).name.startswith("openvino")
+    assert "the GPU does not compute the network (CUDA error: out of memory)" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_torch_refuses_8_bit(weights: Weights) -> None:
+    config = detect_config().model_copy(update={"backend": "torch", "precision": "int8"})
+    with pytest.raises(UsageError, match=r"no 8 bit networks.*backend: openvino"):
+        open_backend(weights, config)
+
+
+class FakeTorch(ModuleType):
+    """A torch whose GPU works, or not."""
+
+    def __init__(self, *, sees: bool = True, computes: bool = True) -> None:
+        super().__init__("torch")
+        self.__spec__ = ModuleSpec("torch", None)
+        self.cuda = SimpleNamespace(is_available=lambda: sees)
+        self.computes = computes
+
+    def ones(self, n: int, device: str) -> NDArray[np.float64]:
+        if not self.computes:
+            raise RuntimeError("no kernel image is available for execution on the device")
+        return np.ones(n)
+
+
+@pytest.mark.parametrize(
+    ("device", "torch", "expected"),
+    [
+        ("nvidia0", FakeTorch(), True),
+        ("nvidia3", FakeTorch(), True),
+        ("dxg", FakeTorch(), True),
+        ("nvidia-modeset", FakeTorch(), False),
+        ("nvidia0", FakeTorch(sees=False), False),
+        ("nvidia0", FakeTorch(computes=False), False),
+        ("nvidia0", None, False),
+    ],
+)
+def test_a_gpu_counts_when_torch_computes_on_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, torch: ModuleType | None, expected: bool
+) -> None:
+    (tmp_path / device).touch()
+    monkeypatch.setattr(gpu, "DEVICES", tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+    assert gpu.gpu_computes() is expected

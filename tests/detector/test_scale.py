@@ -4,8 +4,10 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -30,13 +32,14 @@ from detector.detection.books import Silent  # noqa: E402
 from detector.errors import InputRejected, UsageError  # noqa: E402
 from detector.facilities import load_facilities  # noqa: E402
 from detector.pipeline import DetectResult, detect  # noqa: E402
+from detector.scale import address, patience, worker  # noqa: E402
 from detector.scale.cluster import Cluster  # noqa: E402
 from detector.scale.crew import room  # noqa: E402
 from detector.scale.drive import rows_of_tiles  # noqa: E402
 from detector.scale.worker import OpenNetwork  # noqa: E402
 from detector.scenes import Survey, find_scenes  # noqa: E402
 from detector.tiling import Tile  # noqa: E402
-from tests.detector.cluster_networks import GREEN, allergic, missing, mortal, steady  # noqa: E402
+from tests.detector.cluster_networks import GREEN, allergic, missing, mortal, mounted_at, steady  # noqa: E402
 from tests.detector.fakes import (  # noqa: E402
     PaintBackend,
     facilities_file,
@@ -77,6 +80,13 @@ class Yards:
 def run(folder: Path, survey: Survey, out: Path, **how: object) -> DetectResult:
     weights, facilities = fake_weights(folder / "weights"), load_facilities(folder / "facilities.geojson")
     return detect(survey.scenes, facilities, out, weights, fake_config(), **how)  # type: ignore[arg-type]
+
+
+class Holder:
+    """Takes a processor away from others."""
+
+    def hold(self) -> None:
+        """It has it."""
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -152,6 +162,32 @@ class TestRun:
         assert spread.rejected == local.rejected
         assert contents(tmp_path / "spread") == contents(tmp_path / "local")
 
+    def test_what_a_node_rejects_is_looked_at_where_it_was_named(self, nodes: Nodes) -> None:
+        files = [Path(f"{name}.tif") for name in ("a", "damaged", "b")]
+        with Cluster(SCALE) as cluster:
+            found = list(cluster.look_at_files(partial(mounted_at, os.getpid()), files, [1, 2, 3]))
+        assert found[::2] == ["a 1", "b 3"]
+        assert isinstance(found[1], InputRejected)
+        assert found[1].reason == "it is damaged"
+
+    def test_a_survey_without_a_free_processor_ends(
+        self, nodes: Nodes, yards: Yards, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(patience, "tell", lambda text, style: said.append(text))
+        monkeypatch.setattr(patience, "TELL_AFTER_S", 0.0)
+        others = [ray.remote(Holder).options(num_cpus=1).remote() for _ in range(2)]
+        ray.get([other.hold.remote() for other in others])
+        hasty = SCALE.model_copy(update={"start_minutes": 0.05})
+        try:
+            with pytest.raises(UsageError, match=r"No file could be looked at for 0\.05 minutes.*'CPU': 0"):
+                yards.survey(cluster=Cluster(hasty))
+        finally:
+            for other in others:
+                ray.kill(other)
+        assert len(said) == 1
+        assert "No file could be looked at yet" in said[0]
+
     def test_a_driver_killed_and_started_again_repeats_nothing(
         self, nodes: Nodes, yards: Yards, tmp_path: Path
     ) -> None:
@@ -208,11 +244,97 @@ class TestWithoutRay:
         with pytest.raises(UsageError, match=r"--engine ray needs ray.*pip install 'railcars\[scale\]'"):
             scale.connect(scale_config())
 
-    @pytest.mark.parametrize("address", ["127.0.0.1:1", "head"])
-    def test_an_address_where_nothing_answers(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    def test_an_address_where_nothing_answers(self) -> None:
+        with pytest.raises(UsageError, match=r"127\.0\.0\.1:1: no Ray cluster answers .*refused"):
+            address.see_that_it_answers("127.0.0.1:1")
+
+    def test_an_address_where_something_else_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(address, "PROBE_S", 1.0)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            place = f"127.0.0.1:{server.getsockname()[1]}"
+            started = time.monotonic()
+            with pytest.raises(UsageError, match=f"{place}: no Ray cluster answers .*not as Ray does, for 1 seconds"):
+                address.see_that_it_answers(place)
+        assert time.monotonic() - started < 10
+
+    @pytest.mark.parametrize(
+        ("said", "message"),
+        [
+            ("ray.exceptions.AuthenticationError: InvalidAuthToken", "asks for a token.*RAY_AUTH_MODE=token"),
+            ("Traceback\\nRuntimeError: Ray version mismatch", r"answers \(.*Ray version mismatch\).*the same Ray"),
+            ("x" * 300 + "\\nRuntimeError: the last", r"answers \(RuntimeError: the last\)"),
+            ("", "no reason is given"),
+        ],
+    )
+    def test_what_ray_says_of_a_cluster_is_passed_on(
+        self, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+    ) -> None:
+        script = f"import sys; sys.stderr.write('{said}'); sys.exit(1)"
+        monkeypatch.setattr(address, "PROBE", (sys.executable, "-c", script))
+        with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(UsageError, match=message):
+            address.see_that_it_answers(f"127.0.0.1:{server.getsockname()[1]}")
+
+    @pytest.mark.parametrize(
+        "given", ["auto", "local", "ray://head:10001", "head", "head:port", ":6379", "head:0", "head:65536"]
+    )
+    def test_what_is_no_address_is_refused_in_plain_words(self, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
         monkeypatch.setattr(ray, "is_initialized", lambda: False)
-        with pytest.raises(UsageError, match=f"{address}: no Ray cluster answers"), Cluster(SCALE, address):
+        message = f"{given}: is not the address of a cluster's head, host:port.*Without --address, Ray starts"
+        with pytest.raises(UsageError, match=message), Cluster(SCALE, given):
             pass
+        monkeypatch.setenv("RAY_ADDRESS", given)
+        with pytest.raises(UsageError, match="Without RAY_ADDRESS, Ray starts"), Cluster(SCALE):
+            pass
+
+    @pytest.mark.parametrize("error", [ConnectionError, RuntimeError, ray.exceptions.RpcError])
+    def test_a_ray_that_cannot_be_connected_to_or_started(
+        self, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ) -> None:
+        def init(*_: object, **__: object) -> None:
+            raise error("head is lost")
+
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        monkeypatch.setattr(ray, "init", init)
+        monkeypatch.setattr("detector.scale.cluster.see_that_it_answers", lambda _: None)
+        with (
+            pytest.raises(UsageError, match=r"head:1: no Ray cluster answers \(head is lost\)"),
+            Cluster(SCALE, "head:1"),
+        ):
+            pass
+        with pytest.raises(UsageError, match=r"cannot be started on this machine \(head is lost\)"), Cluster(SCALE):
+            pass
+
+    def test_waiting_is_said_once_and_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now, said = [0.0], []
+        monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 1.0, "node:a": 1.0})
+        monkeypatch.setattr(patience, "tell", lambda text, style: said.append(text))
+        waiting = patience.Patience("No worker has started", {"num_cpus": 2}, minutes=10)
+        for now[0] in (0, 29, 31, 599, 600):
+            waiting.check()
+        assert said == [
+            "note: No worker has started yet: it needs {'num_cpus': 2}, and the cluster has "
+            "{'CPU': 1.0, 'GPU': 0.0, 'memory': 0.0} left. Waiting, 10 minutes at most."
+        ]
+        waiting.renew()
+        now[0] = 1200
+        waiting.check()
+        now[0] = 1201
+        with pytest.raises(UsageError, match=r"No worker has started for 10 minutes: it needs.*Free or add nodes"):
+            waiting.check()
+        assert len(said) == 1
+
+    @pytest.mark.parametrize(
+        ("backend", "gpus", "opened"),
+        [("auto", 0, "openvino"), ("auto", 1, "torch"), ("openvino", 1, "openvino"), ("torch", 0, "torch")],
+    )
+    def test_a_slot_computes_on_what_it_has(
+        self, monkeypatch: pytest.MonkeyPatch, backend: str, gpus: int, opened: str
+    ) -> None:
+        monkeypatch.setattr(worker, "open_backend", lambda weights, config, name, threads: name)
+        config = fake_config().model_copy(update={"backend": backend})
+        assert worker.open_network(None, config, SCALE.model_copy(update={"worker_gpus": gpus})) == opened  # type: ignore[arg-type, comparison-overlap]
 
     def test_an_address_without_the_engine(self, tmp_path: Path) -> None:
         given = ["detect", str(tmp_path), "--facilities", "f.geojson", "--out", str(tmp_path), "--address", "a:1"]
