@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -10,13 +11,16 @@ import pandas as pd
 import typer
 
 from detector import __version__
-from detector.config import count_config, detect_config, scale_config
+from detector.config import detect_config, scale_config
 from detector.console import Watcher, console, counts_table, scenes_table, show_aside, show_rejected, tell
 from detector.errors import RailcarsError, UsageError
+from detector.store import run_folder, sole_writer
 
 if TYPE_CHECKING:
+    from detector.config import DetectConfig
     from detector.run import Inputs
     from detector.scale.cluster import Cluster
+    from detector.weights import Weights
 
 EXIT_STRICT, EXIT_USAGE, EXIT_NOTHING = 1, 2, 3
 
@@ -29,8 +33,8 @@ app = typer.Typer(
 
 Images = Annotated[list[Path], typer.Argument(help="Folders, image files, STAC documents or .txt lists of paths.")]
 Facilities = Annotated[Path, typer.Option(help="GeoJSON or GeoPackage of facility polygons.")]
-Out = Annotated[Path, typer.Option(help="The RUN folder; grows with every call.")]
-Run = Annotated[Path, typer.Argument(help="A RUN folder.")]
+Out = Annotated[Path, typer.Option(parser=run_folder, metavar="FOLDER", help="The RUN folder; grows with every call.")]
+Run = Annotated[Path, typer.Argument(parser=run_folder, metavar="FOLDER", help="A RUN folder.")]
 Manifest = Annotated[Path | None, typer.Option(help="CSV with what the files do not say (docs/inputs.md).")]
 History = Annotated[Path | None, typer.Option(help="CSV of earlier counts made by eye.")]
 Tracks = Annotated[Path | None, typer.Option(help="GeoJSON of track lines: they cap what a hidden part can hold.")]
@@ -38,7 +42,12 @@ WeightsName = Annotated[str | None, typer.Option(help="Name of shipped weights, 
 DetectSettings = Annotated[
     Path | None, typer.Option("--settings", help="YAML of what differs from configs/detect.yaml.")
 ]
-CountSettings = Annotated[Path | None, typer.Option("--settings", help="YAML of what differs from configs/count.yaml.")]
+CountSettings = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", help="YAML of what differs from configs/count.yaml; by default as the run was counted last."
+    ),
+]
 EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Compute here, or on a Ray cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="host:port of the cluster's head, with --engine ray.")]
 ScaleSettings = Annotated[Path | None, typer.Option("--scale", help="YAML of what differs from configs/scale.yaml.")]
@@ -134,14 +143,17 @@ def run(
     Example: railcars run images --facilities facilities.geojson --out RUN
     """
     from detector.report import report as write_report
-    from detector.run import Inputs, check_beside, count_step
+    from detector.run import Inputs, check_beside, count_step, counting_settings
+    from detector.weights import load_weights
 
-    plain = quiet or json_output
-    check_beside(facilities, history, tracks)
-    with _cluster(engine, address, scale) as cluster:
-        rejected = _detect(Inputs(tuple(images), facilities, manifest), out, weights, settings, cluster, quiet=plain)
-    counts = count_step(out, count_config(), history, tracks)
-    page = write_report(out)
+    plain, note = quiet or json_output, _note(quiet=quiet)
+    check_beside(facilities, history, tracks, out)
+    how = load_weights(weights), detect_config(settings)
+    with sole_writer(out):
+        with _cluster(engine, address, scale) as cluster:
+            rejected = _detect(Inputs(tuple(images), facilities, manifest), out, *how, cluster, note, quiet=plain)
+        counts = count_step(out, counting_settings(out), history, tracks, note)
+        page = write_report(out)
     _finish(counts, quiet=plain, json_output=json_output)
     if not plain:
         console().print(f"report: {page}", markup=False, soft_wrap=True)
@@ -167,9 +179,12 @@ def detect(
     Example: railcars detect images --facilities facilities.geojson --out RUN
     """
     from detector.run import Inputs
+    from detector.weights import load_weights
 
+    how = load_weights(weights), detect_config(settings)
     with _cluster(engine, address, scale) as cluster:
-        rejected = _detect(Inputs(tuple(images), facilities, manifest), out, weights, settings, cluster, quiet=quiet)
+        given = Inputs(tuple(images), facilities, manifest)
+        rejected = _detect(given, out, *how, cluster, _note(quiet=quiet), quiet=quiet)
     if strict and rejected:
         raise typer.Exit(EXIT_STRICT)
 
@@ -187,9 +202,9 @@ def count(
 
     Example: railcars count RUN --history counts_by_eye.csv
     """
-    from detector.run import count_step
+    from detector.run import count_step, counting_settings
 
-    counts = count_step(folder, count_config(settings), history, tracks)
+    counts = count_step(folder, counting_settings(folder, settings), history, tracks, _note(quiet=quiet))
     _finish(counts, quiet=quiet or json_output, json_output=json_output)
     _exit(counts, 0, strict=False)
 
@@ -243,17 +258,21 @@ def _cluster(
 
 
 def _detect(
-    inputs: "Inputs", out: Path, weights: str | None, settings: Path | None, cluster: "Cluster | None", *, quiet: bool
+    inputs: "Inputs",
+    out: Path,
+    weights: "Weights",
+    config: "DetectConfig",
+    cluster: "Cluster | None",
+    note: Callable[[str], None],
+    *,
+    quiet: bool,
 ) -> int:
     """Detect with progress; returns how many inputs were rejected."""
     from detector.inputs.files import left_aside
     from detector.run import detect_step
-    from detector.weights import load_weights
 
     with Watcher(quiet=quiet) as watcher:
-        result, rejected = detect_step(
-            inputs, out, load_weights(weights), detect_config(settings), watcher, cluster=cluster
-        )
+        result, rejected = detect_step(inputs, out, weights, config, watcher, cluster=cluster, note=note)
     if not quiet:
         console().print(
             f"{result.n_scenes} scenes ({result.n_new} new), {result.n_tiles} tiles in {result.seconds:.1f} s, "
@@ -285,6 +304,15 @@ def _exit(counts: pd.DataFrame, rejected: int, strict: bool) -> None:
 
 def _print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     typer.echo(json.dumps(value, indent=1))
+
+
+def _note(*, quiet: bool) -> Callable[[str], None]:
+    """What the steps tell their notes to."""
+    return _silent if quiet else _warn
+
+
+def _silent(text: str) -> None:
+    """A note that nobody wants."""
 
 
 def _warn(text: str) -> None:

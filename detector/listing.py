@@ -1,11 +1,12 @@
 """What `railcars scenes` prints: one row per input file, with the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rasterio.errors import RasterioError
 from shapely import unary_union
 
+from detector.detection.planning import NO_DATA, why_not_shown
 from detector.facilities import Facility, facility_in_scene
 from detector.inputs.acquisition import date_in_name
 from detector.raster import SceneReader
@@ -63,9 +64,9 @@ def _scene_rows(scene: Scene, facilities: Sequence[Facility]) -> list[dict[str, 
         covered = covered_shares(scene, facilities)
     except (RasterioError, OSError) as error:
         covered = {}
-        notes.append(f"its pixels cannot all be read ({error})")
-    if facilities and not covered:
-        notes.append("it shows none of the facilities")
+        notes.append(f"its pixels cannot all be read ({error.__cause__ or error})")
+    else:
+        notes += _cover_notes(scene, facilities, covered)
     masks = sorted({mask.path.name for mask in scene.masks if mask is not None})
     verdict = "ok" + (f", clouds by {', '.join(masks)}" if masks else "") + "".join(f", but {note}" for note in notes)
     pieces = len(scene.paths)
@@ -91,6 +92,15 @@ def _scene_rows(scene: Scene, facilities: Sequence[Facility]) -> list[dict[str, 
             }
         )
     return rows
+
+
+def _cover_notes(scene: Scene, facilities: Sequence[Facility], covered: Mapping[str, float]) -> list[str]:
+    """Why the scene shows none of the facilities, as a run would say it; nothing where it shows one."""
+    if covered or not facilities:
+        return []
+    if any(facility_in_scene(scene, facility).area > 0 for facility in facilities):
+        return [f"it {NO_DATA}"]
+    return [why_not_shown(scene, facilities)[0]]
 
 
 def _crs_name(scene: Scene) -> str | None:

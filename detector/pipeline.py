@@ -15,7 +15,7 @@ from detector.detection.tables import Parts, write_facilities, write_tables
 from detector.facilities import Facility
 from detector.memory import give_back
 from detector.scenes import Rejection, Scene
-from detector.store import Ledger, open_run_folder, sweep
+from detector.store import Ledger, sole_writer, sweep
 from detector.weights import Weights
 
 Compute = Callable[[Books, Sequence[Plan]], None]
@@ -91,8 +91,7 @@ def detect(
     started = time.monotonic()
     planner = Planner(weights, config, class_table())
     watcher = progress or Silent()
-    open_run_folder(run)
-    with Ledger(run / "ledger.sqlite") as ledger:
+    with sole_writer(run), Ledger(run / "ledger.sqlite") as ledger:
         ledger.claim(_identity(weights, config))
         sweep(run)
         plans, rejected = planner.plan(scenes, facilities)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import pandas as pd
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
-from detector.config import CountConfig, DetectConfig, class_table
+from detector.config import CountConfig, DetectConfig, class_table, count_config
 from detector.console import tell
 from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
@@ -20,7 +21,7 @@ from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
 from detector.runfolder import read_record, readable
 from detector.scenes import Rejection, find_scenes
-from detector.store import open_run_folder, replacing, write_json
+from detector.store import replacing, sole_writer, write_json
 from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
 from detector.tally.history import HISTORY, load_history
@@ -85,7 +86,7 @@ def detect_step(
 ) -> tuple[DetectResult, tuple[Rejection, ...]]:
     """Detect in all usable scenes, here or on `cluster`; writes the tables, rejected.csv and run.json.
 
-    Facilities that overlap are named with `note`.
+    Facilities that overlap are named with `note`. No other process writes to the run from the survey on.
 
     Returns:
         What was done, and every input that is not used.
@@ -98,33 +99,53 @@ def detect_step(
     if pairs := overlaps(facilities):
         named = _some([f"{one!r} and {other!r}" for one, other in pairs])
         note(f"{inputs.facilities}: facilities overlap: {named}. What stands on common ground is counted in both.")
-    open_run_folder(run)
-    limits = (config.gsd_min_m, config.gsd_max_m)
-    survey = find_scenes(
-        inputs.images,
-        manifest=inputs.manifest,
-        bands=config.bands,
-        gsd_limits_m=limits,
-        look_at_files=cluster.look_at_files if cluster else None,
-    )
-    compute = cluster.compute if cluster else None
-    result = detect(survey.scenes, facilities, run, weights, config, compute=compute, progress=progress)
-    rejected = (*survey.rejected, *result.rejected)
-    write_rejected(run / "rejected.csv", rejected)
-    record = provenance(
-        result,
-        survey.scenes,
-        inputs.facilities,
-        weights,
-        config,
-        started=started,
-        finished=datetime.now(UTC),
-        manifest=inputs.manifest,
-    )
-    record["weights"]["path"] = str(weights.sidecar.resolve())
-    record["totals"]["rejected"] = len(rejected)
-    write_json(run / "run.json", record)
-    return result, rejected
+    with sole_writer(run):
+        limits = (config.gsd_min_m, config.gsd_max_m)
+        survey = find_scenes(
+            inputs.images,
+            manifest=inputs.manifest,
+            bands=config.bands,
+            gsd_limits_m=limits,
+            look_at_files=cluster.look_at_files if cluster else None,
+        )
+        compute = cluster.compute if cluster else None
+        result = detect(survey.scenes, facilities, run, weights, config, compute=compute, progress=progress)
+        rejected = (*survey.rejected, *result.rejected)
+        write_rejected(run / "rejected.csv", rejected)
+        record = provenance(
+            result,
+            survey.scenes,
+            inputs.facilities,
+            weights,
+            config,
+            started=started,
+            finished=datetime.now(UTC),
+            manifest=inputs.manifest,
+        )
+        record["weights"]["path"] = str(weights.sidecar.resolve())
+        record["totals"]["rejected"] = len(rejected)
+        record["config"] |= _kept_settings(run)
+        write_json(run / "run.json", record)
+        return result, rejected
+
+
+def counting_settings(run: Path, given: Path | None = None) -> CountConfig:
+    """How to count a run: as `given` says, else as it was counted last, else as shipped.
+
+    Raises:
+        UsageError: `given` cannot be used.
+    """
+    kept = None if given else _kept_settings(run).get("count")
+    try:
+        return CountConfig.model_validate(kept) if kept else count_config(given)
+    except ValidationError:  # of an earlier version, which had others
+        return count_config()
+
+
+def _kept_settings(run: Path) -> dict[str, Any]:
+    """`count` and the counting settings of the last count, as run.json holds them; empty where there was none."""
+    config = read_record(run)["config"] if (run / "run.json").exists() else {}
+    return {name: config[name] for name in ("count",) if name in config}
 
 
 def check_beside(facilities: Path, history: Path | None, tracks: Path | None, run: Path | None = None) -> None:
@@ -199,9 +220,18 @@ def count_step(
         The counts, a row per facility, date and group.
 
     Raises:
-        UsageError: a file of the folder is missing or damaged, or the history or the tracks cannot be read.
+        UsageError: a file of the folder is missing or damaged, the history or the tracks cannot be read, or another
+            process writes to the run.
         WeightsError: the calibration beside the weights is damaged.
     """
+    read_record(run)  # a folder that is no RUN stays as it is
+    with sole_writer(run):
+        return _count(run, config, history, tracks, note)
+
+
+def _count(
+    run: Path, config: CountConfig, history: Path | None, tracks: Path | None, note: Callable[[str], None]
+) -> pd.DataFrame:
     record = read_record(run)
     with readable(run / _FACILITIES) as path:
         path.stat()  # where it is missing, the command that writes it is named

@@ -59,6 +59,23 @@ def need_columns(name: str, table: pd.DataFrame, columns: Collection[str]) -> No
         )
 
 
+def need_counts(run: Path, record: dict[str, Any]) -> None:
+    """See that what a run detected last has been counted.
+
+    Args:
+        run: the RUN folder.
+        record: its run.json, into which only counting writes what the counts were calibrated by.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if "calibration" not in record:
+        raise UsageError(
+            f"{run}: has been detected anew since it was counted: its counts are not those of its detections.",
+            f"Run `railcars count {run}` first, or `railcars run`.",
+        )
+
+
 def read_record(run: Path) -> dict[str, Any]:
     """The content of run.json.
 

@@ -1,13 +1,17 @@
 """What a scene is: one usable acquisition, placed in time and on the ground."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from rasterio.crs import CRS
 from rasterio.transform import Affine
+
+from detector.errors import InputRejected
+
+AGAIN = "Run the same command again."
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,31 @@ class CloudMask:
     path: Path
     meaning: Literal["cloud", "clear", "udm2"]
     band: int = 1
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as it was when its content was hashed: what tells a later change at no cost.
+
+    Attributes:
+        path: the file.
+        size_bytes: its size.
+        mtime_ns: when it was last written, in nanoseconds since 1970.
+    """
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The state of a file now; of a link, that of the file it leads to.
+
+        Raises:
+            OSError: it is gone.
+        """
+        facts = path.stat()
+        return cls(path, facts.st_size, facts.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -55,6 +84,8 @@ class Scene:
         sha256: of its file; with others that decide its pixels (companions, sources of a VRT, the cloud mask), or in
             several files, of their hexadecimal hashes joined in order.
         masks: per file, its cloud mask; empty where no file has one.
+        states: per file, those of all files that its hash is of, as they were before they were hashed; no part of
+            what a scene is: equal scenes may have others.
     """
 
     scene_id: str
@@ -79,10 +110,23 @@ class Scene:
     size_bytes: int
     sha256: str
     masks: tuple[CloudMask | None, ...] = ()
+    states: tuple[tuple[FileState, ...], ...] = field(default=(), compare=False, repr=False)
 
     def mask(self, index: int) -> CloudMask | None:
         """The cloud mask of file number `index`."""
         return self.masks[index] if self.masks else None
+
+    def see_unchanged(self, index: int | None = None) -> None:
+        """See that the scene's files, or those behind file number `index`, are still those that were hashed.
+
+        Raises:
+            InputRejected: one was written since.
+            OSError: one is gone.
+        """
+        for states in self.states if index is None else self.states[index : index + 1]:
+            for state in states:
+                if FileState.of(state.path) != state:
+                    raise InputRejected(state.path, "it changed while it was read", AGAIN)
 
     @property
     def gsd_m(self) -> float:

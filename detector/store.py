@@ -1,8 +1,11 @@
-"""What survives a kill: the ledger of finished tiles, and files that appear whole or not at all."""
+"""What survives a kill: the ledger of finished tiles, files that appear whole or not at all, and one writer a RUN."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +24,9 @@ from detector.errors import RunMismatch, UsageError
 GROUP = 8
 """Tiles that are made durable together."""
 _SCRATCH = ".tmp-"
+_LOCK = "run.lock"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_held: set[Path] = set()  # RUN folders whose lock this process holds
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS backends (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -194,11 +200,15 @@ class Ledger:
 
 def _unusable(path: Path, error: sqlite3.Error) -> UsageError:
     if "locked" in str(error):
-        return UsageError(f"{path}: another process is writing to this run.", "Wait for it, or give another --out.")
+        return _taken(path)
     return UsageError(
         f"{path}: the ledger cannot be used ({error}).",
         "Make room if the disk is full; otherwise delete the file: finished tiles are then computed again.",
     )
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path}: another process is writing to this run.", "Wait for it, or give another --out.")
 
 
 def content_key(*parts: object) -> str:
@@ -207,20 +217,39 @@ def content_key(*parts: object) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, errors: tuple[type[Exception], ...] = ()) -> Iterator[Path]:
     """A scratch path beside `path` that takes its place when the block ends well, and vanishes otherwise.
 
     Law: at every moment, `path` is either its old content or its new one, complete and on disk.
+
+    Args:
+        path: the file.
+        errors: what else the writer of its format raises where the system refuses a write.
+
+    Raises:
+        UsageError: it cannot be written, for want of space for example.
     """
     scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{path.name}")
+    refusals: tuple[type[Exception], ...] = (OSError, *errors)
     try:
-        yield scratch
-        _flush(scratch)
-        scratch.replace(path)
-    finally:
-        for left in path.parent.glob(f"{escape(scratch.name)}*"):  # SQLite formats leave journals beside it on failure
-            left.unlink(missing_ok=True)
-    _flush(path.parent)
+        try:
+            yield scratch
+            _flush(scratch)
+            scratch.replace(path)
+        finally:
+            for left in path.parent.glob(f"{escape(scratch.name)}*"):  # SQLite formats leave journals on failure
+                left.unlink(missing_ok=True)
+        _flush(path.parent)
+    except refusals as error:
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: Exception) -> UsageError:
+    reason = (isinstance(error, OSError) and error.strerror) or str(error).strip().partition("\n")[0].rstrip(".")
+    return UsageError(
+        f"{path}: cannot be written ({reason}).",
+        "Make room if the disk is full, see that you may write there, and run the same command again.",
+    )
 
 
 def _flush(path: Path) -> None:
@@ -243,6 +272,58 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def run_folder(text: str) -> Path:
+    """The RUN folder that a user names, as an absolute path, which no library takes for a URL.
+
+    Raises:
+        UsageError: it is a URL.
+    """
+    if _URL.match(text):
+        raise UsageError(
+            f"{text}: a RUN is a folder on a file system, no URL.",
+            "Give a folder, local or on a shared file system, and copy the results from there.",
+        )
+    return Path(text).absolute()
+
+
+@contextmanager
+def sole_writer(run: Path) -> Iterator[None]:
+    """Make the run folder, and keep other processes from writing to it inside the `with` block.
+
+    All that writes to a RUN does so in such a block; inside of another one of the same process it changes nothing. The
+    lock is the system's, and ends with the process, however that ends.
+
+    Raises:
+        UsageError: another process writes to the run, or the folder cannot be written to.
+    """
+    place = run.resolve()
+    if place in _held:
+        yield
+        return
+    open_run_folder(run)
+    descriptor = _locked(run)
+    _held.add(place)
+    try:
+        yield
+    finally:
+        _held.remove(place)
+        os.close(descriptor)
+
+
+def _locked(run: Path) -> int:
+    """The descriptor of the run's lock file, which holds the lock until it is closed."""
+    try:
+        descriptor = os.open(run / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _closed_to_us(run, error) from error
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise (_taken(run) if error.errno in (errno.EACCES, errno.EAGAIN) else _closed_to_us(run, error)) from error
+    return descriptor
+
+
 def open_run_folder(run: Path) -> None:
     """Make the run folder and see that it can be written to.
 
@@ -255,13 +336,16 @@ def open_run_folder(run: Path) -> None:
             with NamedTemporaryFile(dir=folder, prefix=".write-test-"):
                 continue
     except OSError as error:
-        raise UsageError(
-            f"{run}: cannot be written to ({error.strerror}).",
-            "Give a folder that you may write to with --out.",
-        ) from error
+        raise _closed_to_us(run, error) from error
+
+
+def _closed_to_us(run: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{run}: cannot be written to ({error.strerror}).", "Give a RUN folder (--out) that you may write to."
+    )
 
 
 def sweep(run: Path) -> None:
-    """Remove the scratch files that a killed process left; call it only while holding the run's ledger."""
+    """Remove the scratch files that a killed process left; call it only as the run's `sole_writer`."""
     for left in (*run.glob(f"{_SCRATCH}*"), *(run / "parts").glob(f"{_SCRATCH}*")):
         left.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.detection.boxes import look_at, merged
 from detector.detection.planning import Plan, Planner, unreadable, unseen
-from detector.detection.reading import Failure
+from detector.detection.reading import READ_ERRORS, Failure
 from detector.detection.rows import Area, Ground, detection_rows, scene_rows
 from detector.detection.tables import Parts
 from detector.memory import give_back
@@ -69,8 +69,9 @@ class Work:
 class Books:
     """Keeps ledger, parts, rejections and progress of the scenes that a call has to finish.
 
-    Laws: a tile that the ledger knows is never asked for; a scene is finished once, or rejected once; the order of
-    `rejected` is that of the scenes, whatever the order of events.
+    Laws: a tile that the ledger knows is never asked for; a scene is finished once, or rejected once, and finished
+    only while its files are those that its hash is of; the order of `rejected` is that of the scenes, whatever the
+    order of events.
 
     Attributes:
         n_computed: tiles computed.
@@ -139,7 +140,12 @@ class Books:
             self._reject(work.plan, unreadable(work.plan.scene, error), len(work.tiles) - len(work.results))
 
     def finish(self, work: Work, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
-        """Write the rows of a scene; see `scene_tables`."""
+        """Write the rows of a scene; see `scene_tables`. It is rejected if its files changed since they were hashed."""
+        try:
+            work.plan.scene.see_unchanged()
+        except READ_ERRORS as error:
+            self.fail(work, error)
+            return
         self.parts.write(work.plan.part, detections, scenes)
         give_back()  # small pieces of every scene, kept for later, would add up
         self.progress.scene(work.plan.scene.scene_id, int(detections["detected"].sum()))

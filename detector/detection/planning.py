@@ -22,7 +22,7 @@ from detector.weights import Judged, Weights
 
 TILE_VERSION = 7
 """Raise it when the same tile would give another result: what ledgers hold is then computed again."""
-PART_VERSION = 8
+PART_VERSION = 9
 """Raise it when the same tiles would give other rows."""
 NO_DATA = "has no valid pixel inside any facility"
 
@@ -76,7 +76,7 @@ class Planner:
         for scene in sorted(scenes, key=lambda scene: (scene.acquired, scene.scene_id)):
             shown = [(f, area) for f in ordered if (area := facility_in_scene(scene, f)).area > 0]
             if not shown:
-                rejected += _reject(scene, *_why_not_shown(scene, ordered))
+                rejected += _reject(scene, *why_not_shown(scene, ordered))
                 continue
             part = part_name(scene.scene_id, self._part_key(scene, [f for f, _ in shown]))
             if part in plans:
@@ -157,7 +157,7 @@ def to_model(scene: Scene, geometry: BaseGeometry, gsd_m: float) -> BaseGeometry
     return shapely.transform(geometry, lambda points: points / scales)
 
 
-def _why_not_shown(scene: Scene, facilities: Sequence[Facility]) -> tuple[str, str]:
+def why_not_shown(scene: Scene, facilities: Sequence[Facility]) -> tuple[str, str]:
     """Reason and cure of a scene that shows none of the facilities."""
     if scene.crs is None:
         known = ", ".join(facility.facility_id for facility in facilities)
@@ -166,7 +166,7 @@ def _why_not_shown(scene: Scene, facilities: Sequence[Facility]) -> tuple[str, s
             f"Correct facility_id there, or add its polygon; known are: {known}.",
         )
     return (
-        "shows none of the facilities",
+        "it shows none of the facilities",
         "Check that the facility polygons and the scene are where you think they are.",
     )
 
@@ -178,7 +178,8 @@ def _reject(scene: Scene, reason: str, cure: str) -> list[Rejection]:
 
 def unreadable(scene: Scene, error: Exception) -> list[Rejection]:
     """Rejections for a scene that failed while it was read."""
-    reason = getattr(error, "reason", None) or getattr(error, "message", None) or f"cannot be read ({error})"
+    read = f"cannot be read ({error.__cause__ or error})"
+    reason = getattr(error, "reason", None) or getattr(error, "message", None) or read
     cure = getattr(error, "cure", None) or "Fetch or copy the file again; gdalinfo -checksum finds the damage."
     return _reject(scene, reason, cure)
 

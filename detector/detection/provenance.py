@@ -59,7 +59,7 @@ def provenance(
         "inputs": [
             {
                 "scene_id": scene.scene_id,
-                "path": str(path.resolve()),
+                "path": str(path),
                 "acquired": scene.acquired.isoformat(),
                 "acquired_source": scene.acquired_source,
                 "scene_bytes": scene.size_bytes,

@@ -58,6 +58,13 @@ class Failure:
 
     error: Exception
 
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """The failure with the words of its cause, which an error would lose on its way to another process."""
+        if error.__cause__ is None or isinstance(error, RailcarsError):
+            return cls(error)
+        return cls(OSError(str(error.__cause__)))
+
 
 @dataclass(frozen=True)
 class Outcome(Generic[J, R]):
@@ -143,7 +150,7 @@ class Readers:
             try:
                 future.set_result(read(job))
             except READ_ERRORS as error:
-                future.set_result(Failure(error))
+                future.set_result(Failure.of(error))
             except BaseException as error:  # a fault of ours: it is raised where the result is asked for
                 future.set_exception(error)
 
@@ -193,8 +200,9 @@ class Readers:
                     return
                 done += 1
         except READ_ERRORS as error:
+            failure = Failure.of(error)
             for job in band[done:]:
-                flow.put((job, Failure(error)))
+                flow.put((job, failure))
         except BaseException as error:
             flow.end(error)
         flow.end(None)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyogrio
 import shapely
 from pyarrow.parquet import read_table
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
 from detector.detection.rows import SCENE_TYPES, detection_types, empty, typed
@@ -50,8 +51,8 @@ class Parts:
     """The finished scenes of a run: two small tables each, in `RUN/parts`.
 
     The name of a part holds the hash of all that its content follows from, so a part is right or not
-    there. The table of scenes is written last: where it is, the scene is finished. A table cut off by a full
-    disk or a crash is not there: it is computed again.
+    there. Where both tables are, the scene is finished. One cut off by a full disk or a crash is not there: the scene
+    is computed again.
     """
 
     folder: Path
@@ -104,7 +105,11 @@ def is_whole(path: Path) -> bool:
 
 
 def write_parquet(path: Path, table: gpd.GeoDataFrame) -> None:
-    """Write a GeoParquet file, whole or not at all; the same table gives the same bytes."""
+    """Write a GeoParquet file, whole or not at all; the same table gives the same bytes.
+
+    Raises:
+        UsageError: it cannot be written, for want of space for example.
+    """
     with replacing(path) as scratch:
         table.to_parquet(scratch, index=False, compression="zstd")
 
@@ -113,6 +118,9 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
     """Write the layers `detections` and `visible_area`, with the styles that QGIS applies when it opens them.
 
     The time stamps that the format asks for are the latest scene's, so the same tables give the same file.
+
+    Raises:
+        UsageError: the file cannot be written, for want of space for example.
     """
     layers = [("visible_area", scenes)]
     layers += [("detections", detections.iloc[i : i + _AT_ONCE]) for i in range(0, max(len(detections), 1), _AT_ONCE)]
@@ -120,7 +128,7 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDa
     at_once = {"OGR_SQLITE_SYNCHRONOUS": "OFF"}  # the scratch file goes to the disk whole, when it is finished
     pyogrio.set_gdal_config_options(at_once | {"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
     try:
-        with replacing(path) as scratch:
+        with replacing(path, (DataSourceError, DataLayerError)) as scratch:
             for name, table in layers:
                 kind = "MultiPolygon" if name == "visible_area" else "Polygon"
                 pyogrio.write_dataframe(

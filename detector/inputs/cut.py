@@ -109,6 +109,7 @@ def _join(pieces: Sequence[Scene], offsets: NDArray[np.float64]) -> Scene:
         off_nadir_deg=_mean(pieces, [piece.off_nadir_deg for piece in pieces]),
         size_bytes=sum(piece.size_bytes for piece in pieces),
         sha256=digest,
+        states=tuple(states for piece in pieces for states in piece.states),
         masks=tuple(piece.mask(0) for piece in pieces) if any(piece.masks for piece in pieces) else (),
     )
 

@@ -19,7 +19,7 @@ from detector.inputs.bands import BandsUnclear, choose_bands
 from detector.inputs.behind import digests_of, files_behind, joint_digest
 from detector.pixels.georef import Grid, PixelSize, is_on_earth, pixel_size
 from detector.pixels.rasterfile import open_raster, read_values
-from detector.scene import CloudMask, Scene
+from detector.scene import CloudMask, FileState, Scene
 
 GSD_LIMITS_M = (0.20, 0.75)
 GSD_TOLERANCE = 0.01  # a nominal 0.20 m is 0.1999 m on the ground
@@ -53,6 +53,7 @@ class Header:
         tags: its metadata, the vendor's among them.
         descriptions: name of each band, or None.
         members: the other files that decide its pixels: companions, and what a VRT reads.
+        states: of the file and its members, when all this was read.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Header:
     tags: dict[str, str]
     descriptions: tuple[str | None, ...]
     members: tuple[Path, ...]
+    states: tuple[FileState, ...]
 
 
 def read_header(path: Path, bands: tuple[int, ...] | None = None) -> Header:
@@ -102,6 +104,7 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
         )
     crs = dataset.crs or _crs_beside(path)
     unplaced = _why_not_placed(dataset, crs)
+    members = files_behind(dataset)
     tags = dataset.tags() | dataset.tags(ns="EXIF") | dataset.tags(ns="IMAGERY") | dataset.tags(ns="IMD")
     return Header(
         path,
@@ -115,8 +118,17 @@ def _header(path: Path, dataset: DatasetReader, override: tuple[int, ...] | None
         Affine.identity() if unplaced else dataset.transform,
         {str(key): str(value) for key, value in tags.items()},
         tuple(dataset.descriptions),
-        files_behind(dataset),
+        members,
+        _states(path, members),
     )
+
+
+def _states(path: Path, members: tuple[Path, ...]) -> tuple[FileState, ...]:
+    try:
+        return tuple(FileState.of(file) for file in (path, *members))
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror or error})"
+        raise InputRejected(path, reason, "Check that it is still there.") from error
 
 
 def _why_not_placed(dataset: DatasetReader, crs: CRS | None) -> str:
@@ -241,10 +253,14 @@ def scene_of(
         facility_id: the facility it shows, where it has no place on the map.
         mask: where its clouds are told.
     """
-    path, files = header.path, (header.path, *header.members)
-    digests = digests_of(files)
-    if mask is not None:
-        digests.append(_mask_digest(mask) if mask.path != path else f"{mask.meaning} {mask.band}")
+    path, states = header.path, header.states
+    digests = digests_of([state.path for state in states])
+    if mask is not None and mask.path == path:
+        digests.append(f"{mask.meaning} {mask.band}")
+    elif mask is not None:
+        files = _files_of(mask)
+        states += tuple(FileState.of(file) for file in files)
+        digests.append(joint_digest(digests_of(files)))
     digest = joint_digest(digests)
     return Scene(
         scene_id=f"{path.stem}-{digest[:8]}",
@@ -266,15 +282,17 @@ def scene_of(
         cloud_cover=cloud_cover,
         off_nadir_deg=off_nadir_deg,
         facility_id=facility_id,
-        size_bytes=sum(file.stat().st_size for file in files),
+        size_bytes=sum(state.size_bytes for state in header.states),
         sha256=digest,
         masks=(mask,) if mask is not None else (),
+        states=(states,),
     )
 
 
-def _mask_digest(mask: CloudMask) -> str:
+def _files_of(mask: CloudMask) -> tuple[Path, ...]:
+    """A cloud mask's file, and those that decide its pixels."""
     with open_raster(mask.path) as dataset:
-        return joint_digest(digests_of((mask.path, *files_behind(dataset))))
+        return mask.path, *files_behind(dataset)
 
 
 def check_pixels(header: Header) -> None:

@@ -19,7 +19,8 @@ OPEN_FILES = 16  # of one scene, per reader: a scene may be cut into more files 
 class SceneFiles:
     """Reads a scene at full resolution, whole or cut into files, each opened when it is needed.
 
-    A context manager, to be used by the thread that made it.
+    A context manager, to be used by the thread that made it. Law: what `read` returns was in the files that the
+    scene's hash is of, since their states are compared when one has been opened and when it has been read.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -40,12 +41,18 @@ class SceneFiles:
             self._masks.popitem()[1].close()
 
     def dataset(self, index: int) -> DatasetReader:
-        """File number `index`, open until `OPEN_FILES` others have been asked for."""
+        """File number `index`, open until `OPEN_FILES` others have been asked for.
+
+        Raises:
+            InputRejected: it, or a file behind it, is not the one that was hashed.
+            RasterioError, OSError: it cannot be read.
+        """
         if index not in self._open:
             if len(self._open) == OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
             self._open[index] = open_raster(self.scene.paths[index])
         self._open.move_to_end(index)
+        self.scene.see_unchanged(index)
         return self._open[index]
 
     def unclouded(self, index: int, valid: NDArray[np.bool_], window: Window, step: int = 1) -> NDArray[np.bool_]:
@@ -74,6 +81,10 @@ class SceneFiles:
             w: width.
             h: height.
             out: where the values go (B, h, w), of the scene's type; by default into memory of their own.
+
+        Raises:
+            InputRejected: a file changed since it was hashed.
+            RasterioError, OSError: a file cannot be read.
         """
         values = np.empty((len(self.scene.bands), h, w), dtype=self.scene.dtype) if out is None else out
         valid: NDArray[np.bool_] | None = None
@@ -110,4 +121,6 @@ class SceneFiles:
         if index not in self._whole:
             self._whole[index] = all_valid(dataset, self.scene.bands)
         values, valid = read_values(dataset, self.scene.bands, window, whole=self._whole[index], out=out)
-        return values, self.unclouded(index, valid, window)
+        seen = self.unclouded(index, valid, window)
+        self.scene.see_unchanged(index)
+        return values, seen

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -119,6 +119,9 @@ def open_scenes(
 ) -> tuple[dict[str, Scene], dict[str, str]]:
     """The scenes of a run that are still where they were, and for the others a note.
 
+    They are known by path and content: of scenes with the same name and content, only one has an id without its date,
+    and which one that is depends on what is opened.
+
     Args:
         run: run.json.
         rows: by scene_id, its row of scenes.parquet.
@@ -143,7 +146,9 @@ def open_scenes(
         paths = [Path(entry["path"]) for entry in stated]
         survey = find_scenes(paths, manifest=manifest, bands=bands, gsd_limits_m=ANY_GSD_M)
     notes.update(dict.fromkeys(here, "its file has changed since it was counted"))
-    return {scene.scene_id: scene for scene in survey.scenes if scene.scene_id in rows}, notes
+    known = {(entry["path"], entry.get("scene_sha256")): scene_id for scene_id, e in here.items() for entry in e}
+    found = [(known.get((str(scene.paths[0]), scene.sha256), scene.scene_id), scene) for scene in survey.scenes]
+    return {scene_id: replace(scene, scene_id=scene_id) for scene_id, scene in found if scene_id in rows}, notes
 
 
 def _stated(entry: Mapping[str, Any], row: Mapping[Any, Any]) -> dict[str, Any]:

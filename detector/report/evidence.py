@@ -12,7 +12,7 @@ import geopandas as gpd
 import pandas as pd
 
 from detector.report.rows import GROUPS, CountRow, EyeRow, SumRow, count_rows, eye_rows, sum_rows
-from detector.runfolder import read_record, readable
+from detector.runfolder import need_counts, read_record, readable
 from detector.tally.history import HISTORY, as_used
 
 CLOUDY = 0.05
@@ -83,7 +83,8 @@ def read_run(folder: Path) -> Evidence:
     """Read the tables of a RUN folder.
 
     Raises:
-        UsageError: a file is missing or damaged; the message names the command that writes it.
+        UsageError: a file is missing or damaged, or older than the detections; the message names the command that
+            writes it.
     """
     provenance = read_record(folder)
     with readable(folder / "counts.parquet") as path:
@@ -92,6 +93,7 @@ def read_run(folder: Path) -> Evidence:
         totals = pd.read_parquet(path)
     with readable(folder / "scenes.parquet") as path:
         scenes = gpd.read_parquet(path)
+    need_counts(folder, provenance)
     return Evidence(
         folder=folder,
         counts=count_rows(counts),

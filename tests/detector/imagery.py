@@ -67,3 +67,12 @@ def write_image(
             if mask is not None:
                 dataset.write_mask(mask)
     return path
+
+
+def cut_in_four(folder: Path, name: str = "yard_20231005", shift: float = 0.0) -> None:
+    """A 100 x 80 picture cut at column 60 and row 30."""
+    values, t = picture(), utm_grid(0.3, 20)
+    for part, (x, y, w, h) in enumerate([(60, 30, 40, 50), (0, 0, 60, 30), (60, 0, 40, 30), (0, 30, 60, 50)]):
+        moved = shift if part == 3 else 0.0
+        piece = t @ Affine.translation(x + moved, y)
+        write_image(folder / f"{name}_{part}.tif", values[:, y : y + h, x : x + w], transform=piece)

@@ -61,6 +61,27 @@ def test_wrong_tracks_are_told_before_anything_is_detected(folder: Path) -> None
     assert not (folder / "run").exists()
 
 
+def test_what_an_earlier_call_kept_is_read_before_anything_is_detected(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "history.csv").write_text("facility_id,date,count\nyard,2023-01-05,many\n")
+    given = (folder / "images", "--facilities", folder / "facilities.geojson", "--out", folder / "run")
+    with pytest.raises(RailcarsError, match=r"history\.csv"):
+        call("run", *given)
+    assert [path.name for path in (folder / "run").iterdir()] == ["history.csv"]
+
+
+def test_a_run_is_no_url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    for command in ("run", "detect"):
+        with pytest.raises(RailcarsError, match="s3://bucket/run: a RUN is a folder"):
+            call(command, "images", "--facilities", "facilities.geojson", "--out", "s3://bucket/run")
+    for command in ("count", "report"):
+        with pytest.raises(RailcarsError, match="memory://run: a RUN is a folder"):
+            call(command, "memory://run")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_nothing_usable_exits_with_3(tmp_path: Path) -> None:
     (tmp_path / "a_20230105.tif").write_text("no picture")
     assert call("scenes", tmp_path)[0] == cli.EXIT_NOTHING
@@ -133,6 +154,23 @@ def test_run_counts_reports_and_grows(folder: Path) -> None:
     assert {row["date"][:10] for row in json.loads(text)} == {"2023-01-05", "2023-02-06"}
     assert json.loads((folder / "run" / "run.json").read_text())["totals"]["scenes_new"] == 1
     assert "broken_20230307.tif" in (folder / "run" / "rejected.csv").read_text()
+
+
+@pytest.mark.integration
+def test_quiet_commands_say_no_notes_and_a_folder_may_have_a_colon(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    facilities_file(folder / "facilities.geojson", {"half": (-40, -40, 0, 40), "yard": (-40, -40, 40, 40)})
+    given = ["images", "--facilities", "facilities.geojson", "--out", "kray:run1"]
+    Path("kray:run1").mkdir()
+    Path("kray:run1", "history.csv").write_text("facility_id,date,count\ngone,2022-01-05,7\n")
+    quiet, loud = (RUNNER.invoke(cli.app, ["run", *given, flag]) for flag in ("--quiet", "--json"))
+    assert (quiet.exit_code, quiet.output, loud.exit_code) == (0, "", 0)
+    assert "facilities overlap" in loud.stderr and "'gone'" in loud.stderr
+    quiet, loud = (RUNNER.invoke(cli.app, ["count", "kray:run1", flag]) for flag in ("--quiet", "--json"))
+    assert (quiet.exit_code, quiet.output, loud.exit_code) == (0, "", 0)
+    assert "'gone'" in loud.stderr
 
 
 @pytest.mark.integration

@@ -1,7 +1,7 @@
 """The pipeline on painted scenes: one truth in every frame, honest coverage, growth, and bad input."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.crs import CRS
 
+from detector.backends import RawBoxes
 from detector.config import class_table
 from detector.detection.planning import Planner
 from detector.detection.provenance import provenance
@@ -21,7 +22,7 @@ from detector.facilities import Facility, load_facilities
 from detector.pipeline import DetectResult, detect
 from detector.raster import SceneReader
 from detector.scenes import Scene, find_scenes
-from detector.weights import Weights
+from detector.weights import ModelSpec, Weights
 from tests.detector.fakes import (
     SIZE_PX,
     UTM,
@@ -276,17 +277,49 @@ def test_a_file_that_breaks_midway_is_rejected_and_the_rest_is_counted(desk: Des
     paint(desk.folder / "images" / "yard_20230105.tif", CARS)
     paint(desk.folder / "images" / "yard_20230206.tif", CARS[:4])
     paint(desk.folder / "images" / "yard_20230307.tif", CARS[:6])
-    scenes = desk.scenes()
+    scenes = [replace(scene, states=()) for scene in desk.scenes()]  # size and time tell nothing of it
     broken = scenes[1].paths[0]
     whole = broken.read_bytes()
     broken.write_bytes(whole[: len(whole) // 2] + bytes(16))
     result, _ = desk.detect(scenes)
     assert [row.path for row in result.rejected] == [broken]
+    assert "previous exception" not in result.rejected[0].reason
     assert result.rejected[0].cure
     assert result.n_scenes == 2
     assert desk.detections().groupby("scene_id").size().tolist() == [10, 6]
     broken.write_bytes(whole)
     assert desk.detect(scenes)[0].n_scenes == 3
+
+
+class Replacing(PaintBackend):
+    """In whose time another file takes the place of `path`."""
+
+    def __init__(self, spec: ModelSpec, path: Path, other: Path) -> None:
+        super().__init__(spec)
+        self.path, self.other = path, other
+
+    def stream(self, tiles: Iterable[tuple[Hashable, NDArray[np.uint8]]]) -> Iterator[tuple[Hashable, RawBoxes]]:
+        for answer in super().stream(tiles):
+            if self.other.exists():
+                self.other.replace(self.path)
+            yield answer
+
+
+def test_a_file_that_is_replaced_during_a_run_is_never_stored_as_the_old_one(desk: Desk) -> None:
+    path = paint(desk.folder / "images" / "yard_20230105.tif", CARS)
+    scenes = desk.scenes()
+    backend = Replacing(desk.weights.spec, path, paint(desk.folder / "other.tif", CARS[:2]))
+    result = detect(scenes, desk.facilities, desk.folder / "run", desk.weights, fake_config(), backend=backend)
+    (rejection,) = result.rejected
+    assert (rejection.path, result.n_scenes) == (path, 0)
+    assert rejection.reason == "it changed while it was read" and "again" in rejection.cure
+    (rejection,) = desk.detect(scenes)[0].rejected  # it is not even opened
+    assert rejection.reason == "it changed while it was read"
+    again, _ = desk.detect(desk.scenes())
+    assert (again.n_scenes, again.n_tiles_known, len(desk.detections())) == (1, 0, 2)
+    paint(path, CARS)
+    desk.detect(desk.scenes())
+    assert len(desk.detections()) == len(CARS)  # what the ledger holds under the old hash is of the old file
 
 
 def test_a_scene_of_nowhere_and_a_scene_without_data_there_are_rejected(desk: Desk) -> None:
@@ -304,7 +337,7 @@ def test_a_scene_of_nowhere_and_a_scene_without_data_there_are_rejected(desk: De
     assert "no valid pixel" in result.rejected[0].reason
     desk.facilities = load_facilities(facilities_file(desk.folder / "far.geojson", {"far": (9e3, 0, 9.1e3, 100)}))
     result, backend = desk.detect(desk.scenes(), "far-run")
-    assert [row.reason for row in result.rejected] == ["shows none of the facilities"] * 3
+    assert [row.reason for row in result.rejected] == ["it shows none of the facilities"] * 3
     assert backend.looks.total() == 0
     assert len(desk.detections("far-run")) == 0
     assert path.exists()

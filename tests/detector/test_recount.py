@@ -1,11 +1,13 @@
 """Counting a stored run: what it keeps, and tables that a spreadsheet and the report can read."""
 
 import csv
+import errno
 import json
 import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import geopandas as gpd
 import numpy as np
@@ -16,7 +18,7 @@ from detector.config import count_config
 from detector.detection.rows import empty_detections
 from detector.errors import UsageError
 from detector.report import report
-from detector.run import Inputs, check_beside, count_step, detect_step
+from detector.run import Inputs, check_beside, count_step, counting_settings, detect_step
 from detector.tally.calibration_file import CalibrationFile, save_calibration
 from tests.detector.fakes import facilities_file, fake_config, fake_weights
 from tests.simulated_run import SHA, join, outline, yard_run
@@ -50,6 +52,17 @@ def run(tmp_path_factory: pytest.TempPathFactory, calibration_file: CalibrationF
     by_eye.write_text("\n".join(["facility_id,date,count,lo,hi", *rows]))
     count_step(folder / "run", FEW_DRAWS, by_eye)
     return folder / "run"
+
+
+def test_a_run_keeps_its_counting_settings_until_others_are_given(run: Path, tmp_path: Path) -> None:
+    assert counting_settings(run) == FEW_DRAWS
+    (tmp_path / "stream.yaml").write_text("control: stream\n")
+    assert counting_settings(run, tmp_path / "stream.yaml") == count_config(tmp_path / "stream.yaml")
+    assert counting_settings(tmp_path) == count_config()
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["count"]["of_an_earlier_version"] = 1
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert counting_settings(tmp_path) == count_config()
 
 
 def railcars(run: Path) -> pd.DataFrame:
@@ -139,6 +152,39 @@ def test_a_missing_or_damaged_file_is_named_with_the_command_that_writes_it(
     if name != "detections.parquet":  # of which the report shows chips, where it has pictures
         with pytest.raises(UsageError, match=words):
             report(broken)
+
+
+def test_a_run_that_was_detected_anew_is_counted_before_it_is_reported(tmp_path: Path) -> None:
+    run, weights = tmp_path / "run", fake_weights(tmp_path / "weights")
+    (tmp_path / "images").mkdir()
+    inputs = Inputs(
+        (tmp_path / "images",), facilities_file(tmp_path / "f.geojson", {"yard": (-40.0, -40.0, 40.0, 40.0)})
+    )
+    detect_step(inputs, run, weights, fake_config())
+    count_step(run, FEW_DRAWS)
+    page = report(run).read_bytes()
+    detect_step(inputs, run, weights, fake_config())
+    with pytest.raises(UsageError, match=r"detected anew since it was counted.*`railcars count .*run` first"):
+        report(run)
+    assert (run / "report.html").read_bytes() == page
+    count_step(run, FEW_DRAWS)
+    report(run)
+
+
+def test_no_step_writes_beside_another_process(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = Inputs((tmp_path,), facilities_file(tmp_path / "f.geojson", {"yard": (-40.0, -40.0, 40.0, 40.0)}))
+    weights = fake_weights(tmp_path / "weights")
+    names = sorted(path.name for path in run.iterdir())
+    taken = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    monkeypatch.setattr("detector.store.fcntl.lockf", Mock(side_effect=taken))
+    for step in (
+        lambda: detect_step(inputs, run, weights, fake_config()),
+        lambda: count_step(run, FEW_DRAWS),
+        lambda: report(run),
+    ):
+        with pytest.raises(UsageError, match="another process is writing to this run"):
+            step()
+    assert sorted(path.name for path in run.iterdir()) == names
 
 
 @pytest.mark.parametrize("name", ["counts", "totals"])

@@ -1,6 +1,9 @@
 """What a scene is known by: the content of all files that decide its pixels, and of no others."""
 
 import hashlib
+import os
+import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +12,10 @@ import pytest
 import rasterio
 from rasterio.shutil import copy as copy_raster
 
+from detector.errors import InputRejected
+from detector.pixels.scenefiles import SceneFiles
 from detector.scenes import Scene, find_scenes
-from tests.detector.imagery import picture, write_image
+from tests.detector.imagery import cut_in_four, picture, write_image
 
 NAME = "yard_20231005.tif"
 STATISTICS = '<Metadata><MDI key="STATISTICS_MAXIMUM">255</MDI></Metadata><Histograms><HistItem/></Histograms>'
@@ -78,6 +83,17 @@ def nested_vrt(seed: int) -> Callable[[Path], None]:
     return make
 
 
+def cloud_mask(cloud: int) -> Callable[[Path], None]:
+    """An image with a cloud mask beside it."""
+
+    def make(folder: Path) -> None:
+        if not (folder / NAME).exists():
+            write_image(folder / NAME)
+        write_image(folder / "yard_20231005_clouds.tif", np.full((1, 80, 100), cloud, dtype=np.uint8))
+
+    return make
+
+
 def test_a_geotiff_alone_has_the_hash_of_its_content(tmp_path: Path) -> None:
     tiff(tmp_path)
     assert scene_in(tmp_path).sha256 == hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
@@ -109,6 +125,53 @@ def test_another_file_beside_it_is_another_scene(
     old = scene_in(tmp_path)
     after(tmp_path)
     assert scene_in(tmp_path).sha256 != old.sha256
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (tiff, external_mask(0)),
+        (external_mask(40), external_mask(60)),
+        (png(), png(world=0.31)),
+        (nested_vrt(0), nested_vrt(1)),
+        (cloud_mask(0), cloud_mask(1)),
+    ],
+    ids=["image", "mask", "world file", "nested vrt", "cloud mask"],
+)
+def test_a_file_that_changes_after_the_survey_is_not_read(
+    tmp_path: Path, before: Callable[[Path], None], after: Callable[[Path], None]
+) -> None:
+    before(tmp_path)
+    scene = pickle.loads(pickle.dumps(scene_in(tmp_path)))  # as it comes to a worker
+    with SceneFiles(scene) as files:
+        files.read(0, 0, 9, 9)
+        time.sleep(0.02)  # file systems tell times by the tick
+        after(tmp_path)
+        for attempt in (lambda: files.read(0, 0, 9, 9), lambda: SceneFiles(scene).dataset(0), scene.see_unchanged):
+            with pytest.raises(InputRejected, match="changed while it was read"):
+                attempt()
+    assert scene_in(tmp_path).sha256 != scene.sha256
+    scene_in(tmp_path).see_unchanged()
+
+
+def test_each_piece_of_a_cut_scene_is_looked_at(tmp_path: Path) -> None:
+    cut_in_four(tmp_path)
+    (scene,) = find_scenes([tmp_path]).scenes
+    for path in scene.paths:
+        facts = path.stat()
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+        with pytest.raises(InputRejected, match="changed while it was read"):
+            scene.see_unchanged()
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    scene.see_unchanged()
+
+
+def test_when_a_file_was_written_is_no_part_of_a_scene(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    old = scene_in(tmp_path)
+    os.utime(tmp_path / NAME, (1e9, 1e9))
+    new = scene_in(tmp_path)
+    assert (new, hash(new)) == (old, hash(old)) and new.states != old.states
 
 
 def test_what_viewers_leave_behind_changes_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from detector.inputs.bands import BandsUnclear, choose_bands
 from detector.inputs.files import left_aside
 from detector.listing import scene_table
 from detector.scenes import Scene, Survey, find_scenes
-from tests.detector.imagery import picture, utm_grid, write_image
+from tests.detector.imagery import cut_in_four, picture, utm_grid, write_image
 
 NAME = "yard_20231005.tif"
 
@@ -437,15 +437,6 @@ def test_equal_content_of_stated_dates_is_no_copy(tmp_path: Path) -> None:
     manifest.write_text("path,acquired\n2020/yard.tif,2020-05-01\n2021/yard.tif,2020-05-01T02:30Z\n")
     (entry,) = find_scenes([tmp_path], manifest=manifest).rejected
     assert "is a copy of" in entry.reason
-
-
-def cut_in_four(folder: Path, name: str = "yard_20231005", shift: float = 0.0) -> None:
-    """A 100 x 80 picture cut at column 60 and row 30."""
-    values, t = picture(), utm_grid(0.3, 20)
-    for part, (x, y, w, h) in enumerate([(60, 30, 40, 50), (0, 0, 60, 30), (60, 0, 40, 30), (0, 30, 60, 50)]):
-        moved = shift if part == 3 else 0.0
-        piece = t @ Affine.translation(x + moved, y)
-        write_image(folder / f"{name}_{part}.tif", values[:, y : y + h, x : x + w], transform=piece)
 
 
 def test_a_scene_cut_in_four_is_one_scene(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The ledger keeps what it was given, for one owner, and files appear whole or not at all."""
 
+import errno
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import RunMismatch, UsageError
-from detector.store import GROUP, Ledger, TileResult, content_key, open_run_folder, replacing, sweep, write_json
+from detector.store import (
+    GROUP,
+    Ledger,
+    TileResult,
+    content_key,
+    open_run_folder,
+    replacing,
+    run_folder,
+    sole_writer,
+    sweep,
+    write_json,
+)
+
+ROOT = Path(__file__).parents[2]
+HOLD = (
+    "import pathlib, sys\n"
+    "from detector.store import sole_writer\n"
+    "with sole_writer(pathlib.Path(sys.argv[1])):\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
 
 
 def result(n: int, seed: int = 0) -> TileResult:
@@ -65,7 +87,7 @@ def test_a_kill_costs_less_than_a_group_of_results(tmp_path: Path) -> None:
         "    ledger.put(str(i), result(3, i))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", child, str(path)], check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", child, str(path)], check=False, cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     with Ledger(path) as ledger:
         kept = [index for index in range(3 * GROUP) if ledger.get(str(index)) is not None]
@@ -168,7 +190,7 @@ def test_sweep_removes_what_a_kill_left(tmp_path: Path) -> None:
         "    scratch.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", child, str(target)], check=False, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", child, str(target)], check=False, cwd=ROOT)
     assert len(list(target.parent.iterdir())) == 1
     assert not target.exists()
     sweep(tmp_path / "run")
@@ -204,3 +226,66 @@ def test_the_ledger_is_plain_sqlite_without_side_files(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "l.sqlite") as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     db.close()
+
+
+def test_one_process_writes_to_a_run_and_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    call = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    with subprocess.Popen(call, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UsageError, match=r"run: another process is writing to this run\."),
+            sole_writer(tmp_path / "run"),
+        ):
+            pass
+        other.kill()
+        other.wait()
+        with sole_writer(tmp_path / "run"):
+            pass
+
+
+def test_a_step_inside_of_a_step_keeps_the_lock_of_the_outer_one(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call = [sys.executable, "-c", HOLD, str(run)]
+    (tmp_path / "link").symlink_to(run)
+    with sole_writer(run):
+        with sole_writer(tmp_path / "link"), sole_writer(run / ".." / "run"):
+            pass
+        done = subprocess.run(call, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert "another process is writing to this run" in done.stderr
+    done = subprocess.run(call, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n"
+
+
+def test_a_run_without_locks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr("detector.store.fcntl.lockf", Mock(side_effect=refused))
+    with pytest.raises(UsageError, match=r"cannot be written to \(No locks available\)"), sole_writer(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("url", ["memory://run", "s3://bucket/run", "file:///tmp/run", "abfs+x://a"])
+def test_a_run_is_no_url(url: str) -> None:
+    with pytest.raises(UsageError, match=r"shared file system, and copy the results"):
+        run_folder(url)
+
+
+@pytest.mark.parametrize("name", ["run", "kray:run1", "a/s3:/b", "../memory:"])
+def test_a_run_has_an_absolute_path(name: str) -> None:
+    assert run_folder(name) == Path.cwd() / name
+    assert run_folder(f"/{name}") == Path(f"/{name}")
+
+
+def test_what_the_disk_refuses_is_a_usage_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for error, kinds in ((full, ()), (RuntimeError("disk is full.\nat 0"), (RuntimeError,))):
+        with (
+            pytest.raises(UsageError, match=r"a\.json: cannot be written \(.*(full|device)\)\. Make room.*run"),
+            replacing(path, kinds) as scratch,
+        ):
+            scratch.write_text("half")
+            raise error
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]

@@ -4,12 +4,14 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry import box
 
 from detector.classscores import ClassScores
@@ -157,6 +159,19 @@ def test_a_part_that_is_cut_off_is_not_there(scene: Scene, folder: Path, tmp_pat
             part = tmp_path / f"a.0.{file}"
             os.truncate(part, size if size >= 0 else part.stat().st_size + size)
             assert not parts.has("a.0")
+        parts.write("a.0", *tables(scene, folder))
+        (tmp_path / f"a.0.{file}").unlink()
+        assert not parts.has("a.0")
+
+
+def test_a_geopackage_that_finds_no_room_is_a_usage_error(
+    scene: Scene, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (DataLayerError("Failed to commit transaction"), DataSourceError("disk is full")):
+        monkeypatch.setattr("detector.detection.tables.pyogrio.write_dataframe", Mock(side_effect=error))
+        with pytest.raises(UsageError, match=r"detections\.gpkg: cannot be written"):
+            write_tables(tmp_path, *tables(scene, folder))
+    assert not (tmp_path / "detections.gpkg").exists()
 
 
 def test_a_part_that_is_damaged_inside_is_named(scene: Scene, folder: Path, tmp_path: Path) -> None:

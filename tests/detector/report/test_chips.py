@@ -132,9 +132,10 @@ def test_all_dates_show_the_same_ground_the_same_way_up(tmp_path: Path) -> None:
     corners, outline = strip(20)
     straight = bright_scene(tmp_path, corners, *GRIDS["utm"])
     whole = on_earth(straight, outline)
+    (tmp_path / "tilted").mkdir()
     middle = Affine.translation(640135, 4699865)  # both grids have their centre on the yard's
     tilted = middle @ Affine.rotation(30) @ Affine.scale(0.4, -0.4) @ Affine.translation(-450, -450)
-    other = bright_scene(tmp_path, corners, tilted, "EPSG:32652")
+    other = bright_scene(tmp_path / "tilted", corners, tilted, "EPSG:32652")
     shots = [framing.overview("yard", scene, DATE, "recent", whole) for scene in (straight, other)]
     none = pd.DataFrame({"class": [], "corners_px": []})
     one, two = (
