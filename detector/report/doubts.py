@@ -128,8 +128,10 @@ def _trains(rows: Sequence[CountRow], names: Mapping[str, str]) -> str:
         return ""
     against = [row for row in compared if row.flagged("strings_disagree")]
     dates = words.counted(len(compared), "date")
-    text = f"The length of the trains gives a second estimate on {dates}. "
-    if against:
+    text = f"The length of the trains gives a second estimate of what was seen on {dates}. "
+    if all(row.lo95 is None for row in compared):
+        text += "The first has no interval to hold it against."
+    elif against:
         several = len({row.facility_id for row in rows}) > 1
         shown = [_disagreement(row, names.get(row.facility_id, row.facility_id) if several else "") for row in against]
         more = [f"{len(shown) - _MOST_NAMED} more"] if len(shown) > _MOST_NAMED else []
@@ -141,7 +143,7 @@ def _trains(rows: Sequence[CountRow], names: Mapping[str, str]) -> str:
     marked = [
         words.flag(f"{kind}:{n}") for kind in words.NUMBERED_FLAGS if (n := sum(row.flagged(kind) for row in rows)) > 0
     ]
-    return f"{text} In all, {words.listed(marked)}; the pictures mark them." if marked else text
+    return f"{text} In all, {words.listed(marked)}; pictures of such dates mark them." if marked else text
 
 
 def _disagreement(row: CountRow, where: str) -> str:
@@ -187,15 +189,12 @@ def changes(row: CountRow, latest: CountRow, name: str, min_history: int) -> lis
         min_history: earlier dates that a verdict needs.
     """
     date = words.long_date(row.date)
+    part = "" if row.observed_fraction >= FULLY_SEEN else " in the part seen then"
     if row.lo95 is None:
         return []
     found = []
     if row.surge == "yes":
-        found.append(f"An image from before {date} that shows {words.number(row.lo95)} railcars or more.")
-    if row.surge == "elevated":
-        found.append(
-            f"A second image within days of {date}: as many cars again would make a surge of it, the usual number none."
-        )
+        found.append(f"An image from before {date} that shows {words.number(row.seen_lo95)} railcars or more{part}.")
     if row.surge == "too few dates":
         found.append(
             f"More history: {words.counted(row.baseline_whole, 'earlier date')} so far that show all that is seen now, "
@@ -203,7 +202,7 @@ def changes(row: CountRow, latest: CountRow, name: str, min_history: int) -> lis
         )
     if row.surge in {"yes", "elevated"}:
         found.append(
-            f"A count by eye on the image of {date} outside {words.interval(row.lo95, row.hi95)}; "
+            f"A count by eye on the image of {date} outside {words.interval(row.seen_lo95, row.seen_hi95)}{part}; "
             "the pictures, boxes switched off, are a start."
         )
     if row.flagged("strings_disagree"):

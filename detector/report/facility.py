@@ -169,7 +169,7 @@ def sentence(verdict: str) -> tuple[str, str, str]:
     The first is set in bold, the last smaller. The comparison with what was seen before belongs to the second.
     """
     clauses = verdict.split("; ")
-    n_main = 1 + next((i for i, clause in enumerate(clauses[1:], 1) if "images since" in clause), 0)
+    n_main = 1 + next((i for i, clause in enumerate(clauses[1:], 1) if "dates since" in clause), 0)
     main, rest = "; ".join(clauses[:n_main]), "; ".join(clauses[n_main:])
     found = re.match(r"(at least )?[\d,\u2013]+ (tarp-covered loads?|\w+)", main)
     lead = found.group() if found else ""
@@ -178,12 +178,14 @@ def sentence(verdict: str) -> tuple[str, str, str]:
 
 def _facts(evidence: Evidence, row: CountRow) -> list[tuple[str, str, str]]:
     """Figures beside the verdict: name, value, what it means."""
+    is_whole = row.observed_fraction >= FULLY_SEEN
     narrower = "not calibrated" if row.lo95 is None else f"80 %: {words.interval(row.lo80, row.hi80)}"
     found = [("95 % interval", words.interval(row.lo95, row.hi95), narrower)]
     if row.train_count is not None:
-        agrees = "a second estimate" + (", inside the interval" if row.lo95 is not None else "")
+        what = "a second estimate" + ("" if is_whole else " of what was seen")
+        agrees = what + (", inside the interval" if row.lo95 is not None else "")
         if row.flagged("strings_disagree"):
-            agrees = "a second estimate, outside the interval: look at the pictures"
+            agrees = f"{what}, outside the interval: look at the pictures"
         found.append(("By length of trains", words.number(row.train_count), agrees))
     vehicles = {s.date: s for s in evidence.totals.get((row.facility_id, RAIL_VEHICLE), ())}.get(row.date)
     if vehicles is not None and vehicles.count is not None:
@@ -192,7 +194,9 @@ def _facts(evidence: Evidence, row: CountRow) -> list[tuple[str, str, str]]:
     found.append(("Visible share", words.percent(row.observed_fraction), "of the facility's area"))
     if row.baseline_n:
         most = "most seen before" if row.baseline_max is not None else "no earlier maximum"
-        found.append((most.capitalize(), words.number(row.baseline_max), f"in {words.counted(row.baseline_n, 'date')}"))
+        where = "" if is_whole else ", in the part seen"
+        dates = f"on {words.counted(row.baseline_n, 'date')}{where}"
+        found.append((most.capitalize(), words.number(row.baseline_max), dates))
     if row.p_surge is not None:
         found.append(("A new record", words.probability(row.p_surge), "probability, errors on both sides"))
     if row.p_usual is not None:
@@ -207,6 +211,7 @@ def _marks(rows: Sequence[CountRow], by_eye: Sequence[EyeRow], judged: CountRow)
     """Which marks the key of the plot has to explain."""
     return {
         "point": any(row.count is not None and row.hi95 is not None for row in rows),
+        "bare": any(row.count is not None and row.lo95 is None for row in rows),
         "hollow": any(row.count is not None and row.observed_fraction < FULLY_SEEN for row in rows),
         "open": any(row.count is None and row.hi95 is not None for row in rows),
         "floor": any(row.hi95 is None and row.lo95 is not None for row in rows),

@@ -144,12 +144,14 @@ def draw_spark(rows: Sequence[CountRow], *, width: int = 150) -> Svg:
     """`sparkline` of rows in order of date."""
     svg = Svg(width, 30, f"Course of {words.group_name(rows[0].group)}. {_summary(rows)}")
     x = time_axis([row.date for row in rows], 4, width - 6)
-    y = Axis(0, max(1, *(row.level for row in rows)), 26, 5)
-    points = " ".join(f"{x(row.date.toordinal()):.0f},{y(row.level):.1f}" for row in rows)
+    told = [row for row in rows if row.is_told]
+    y = Axis(0, max([1.0, *(row.level for row in told)]), 26, 5)
+    points = " ".join(f"{x(row.date.toordinal()):.0f},{y(row.level):.1f}" for row in told)
     svg.add("polyline", points=points, fill="none", stroke=SERIES, stroke_width="1.5", stroke_linejoin="round")
     judged = headline_row(rows)
     colour = SURGE if judged.surge == "yes" else SERIES
-    svg.add("circle", cx=x(judged.date.toordinal()), cy=y(judged.level), r="3.5", fill=colour)
+    if judged.is_told:
+        svg.add("circle", cx=x(judged.date.toordinal()), cy=y(judged.level), r="3.5", fill=colour)
     return svg
 
 
@@ -209,7 +211,8 @@ def _history_band(svg: Svg, frame: Frame, rows: Sequence[CountRow], by_eye: Sequ
     if judged.baseline_max is None or judged.baseline_n == 0:
         return
     seen = {row.date for row in rows}
-    earlier = [row.level for row in rows if row.date < judged.date and row.observed_fraction >= FULLY_SEEN]
+    whole = [row for row in rows if row.is_told and row.observed_fraction >= FULLY_SEEN]
+    earlier = [row.level for row in whole if row.date < judged.date]
     earlier += [row.count for row in by_eye if row.date < judged.date and row.date not in seen]
     top, bottom = frame.y(judged.baseline_max), frame.y(min([*earlier, judged.baseline_max]))
     left, end = frame.left, frame.at(judged)
@@ -228,7 +231,9 @@ def _history_label(svg: Svg, frame: Frame, judged: CountRow) -> None:
 
 
 def _label(svg: Svg, frame: Frame, row: CountRow) -> None:
-    """Name the judged date beside its mark."""
+    """Name the judged date beside its mark; one without a number has none."""
+    if not row.is_told:
+        return
     x = frame.at(row)
     anchor, shift = ("end", -12) if x > svg.width / 2 else ("start", 12)
     text = words.number(row.count) if row.count is not None else words.interval(row.lo95, row.hi95)

@@ -17,7 +17,8 @@ from detector.report.chips import MARKS, Picture
 from detector.report.evidence import Evidence, read_run
 from detector.report.facility import DESK_PX, PHONE_PX, Extent, FacilityView, in_order, view_of
 from detector.report.rows import GROUPS, SumRow
-from detector.store import write_text
+from detector.runfolder import read_record
+from detector.store import sole_writer, write_text
 from detector.tally.sightings import FULLY_SEEN
 from detector.tally.totals import ALL, RAIL_VEHICLE
 
@@ -62,8 +63,15 @@ def report(run: Path) -> Path:
         The path of the page.
 
     Raises:
-        UsageError: a table or the record is missing or damaged.
+        UsageError: a table or the record is missing or damaged, the run was detected anew since it was counted, or
+            another process writes to it.
     """
+    read_record(run)  # a folder that is no RUN stays as it is
+    with sole_writer(run):
+        return _report(run)
+
+
+def _report(run: Path) -> Path:
     evidence = read_run(run)
     order = in_order(evidence)
     n_dates = sum(len(evidence.counts[i, "railcar"]) for i in order)

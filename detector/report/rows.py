@@ -16,7 +16,8 @@ class CountRow:
     """One row of counts.parquet; None where the table has no value.
 
     `hi95` is None where the facility was seen too little for an upper end: "at least `lo95`". All ends are None where
-    the weights have no calibration of their own. `train_count` is the second estimate, from the length of the trains.
+    the weights have no calibration of their own. `train_count` is the second estimate, from the length of the trains,
+    of what was seen; `seen_lo95` and `seen_hi95` are the interval of that.
     """
 
     facility_id: str
@@ -29,6 +30,8 @@ class CountRow:
     lo80: float | None
     hi80: float | None
     train_count: float | None
+    seen_lo95: float | None
+    seen_hi95: float | None
     observed_fraction: float
     flags: tuple[str, ...]
     baseline_n: int
@@ -44,6 +47,11 @@ class CountRow:
     def level(self) -> float:
         """Where the row stands on a count axis: estimate, else middle of its interval, else floor."""
         return _level(self.count, self.lo95, self.hi95)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is any number: too little may have been seen, by weights without a calibration."""
+        return self.count is not None or self.lo95 is not None
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -95,7 +103,10 @@ def _level(count: float | None, low: float | None, high: float | None) -> float:
 
 def count_rows(counts: pd.DataFrame) -> dict[tuple[str, str], tuple[CountRow, ...]]:
     """The rows of a counts table by facility and group, each in order of date."""
-    names = ("count", "lo95", "hi95", "lo80", "hi80", "train_count", "baseline_max", "p_surge", "p_usual", "p_rank")
+    names = (
+        *("count", "lo95", "hi95", "lo80", "hi80", "train_count", "seen_lo95", "seen_hi95"),
+        *("baseline_max", "p_surge", "p_usual", "p_rank"),
+    )
     columns: dict[str, Sequence[Any]] = {name: _numbers(counts, name) for name in names}
     columns |= {name: _texts(counts, name) for name in ("facility_id", "group", "surge", "verdict")}
     columns |= {

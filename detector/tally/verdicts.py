@@ -21,7 +21,7 @@ _SAYABLE = 0.001
 def verdict_sentence(row: Mapping[str, object], rules: Rules) -> str:
     """The sentence of one row of the counts table, judged by these rules.
 
-    For example: "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since
+    For example: "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen on the 41 dates since
     2018 was 20; a surge, confirmed against all counts of railcars in this run (Benjamini-Hochberg, 5 %); probability
     that this is a new record > 0.999".
     """
@@ -85,13 +85,13 @@ def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
     if surge == TOO_FEW:
         return [f"{_earlier(round(n), round(_value(row, 'baseline_whole') or 0.0))}, too few for a verdict"]
     control = control_words(rules, str(row["group"]))
-    images = f"the {n:.0f} images since {_year(since)}"
+    dates = f"the {n:.0f} dates since {_year(since)}"
     most = f"{highest:.0f}" if highest is not None else "unknown"
     part = "" if (_value(row, "observed_fraction") or 0.0) >= _FULLY_SEEN else "in the part seen, "
     if surge == NOT_CALIBRATED:
-        return [f"{part}the most seen in {images} was {highest:.0f}", "no verdict"] if n else ["no verdict"]
+        return [f"{part}the most seen on {dates} was {highest:.0f}", "no verdict"] if n else ["no verdict"]
     if surge in {SURGE, ELEVATED}:
-        text = [f"{part}the most seen in {images} was {most}"]
+        text = [f"{part}the most seen on {dates} was {most}"]
         if surge == SURGE:
             text.append(f"a surge, confirmed {control}")
         if record is not None:
@@ -102,7 +102,9 @@ def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
             high = f"unusually high (probability on a usual date {_relation(usual)})"
             text.append(f"{high}, but no established surge: {doubt}")
         return text
-    return [f"{part}within the usual range of {images}, at most {most}"]
+    if highest is not None and (_value(row, "seen_count") or 0.0) > highest:
+        return [f"{part}more than on any of {dates}, at most {most}, but not established as unusual"]
+    return [f"{part}within the usual range of {dates}, at most {most}"]
 
 
 def _earlier(n: int, n_whole: int) -> str:

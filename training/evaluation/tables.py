@@ -28,7 +28,7 @@ def tables(result: Mapping[str, Any]) -> tuple[Table, Table, Table]:
         if estimated and estimated["n"]:
             estimates = ("coverage95", "coverage80", "mean_width95")
             counts.add_row(
-                group, "estimated, dates", *_errors(estimated), *(shown(estimated.get(key)) for key in estimates)
+                f"{group} estimated, dates", *_errors(estimated), *(shown(estimated.get(key)) for key in estimates)
             )
     fit = _table("", "found", "length", "90 %", "width", "90 %", "turn °", "90 %", "ECE", "p_true")
     for group, entry in result["groups"].items():

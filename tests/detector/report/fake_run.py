@@ -88,6 +88,8 @@ def count_rows(facility_id: str, days: list[Day]) -> list[dict[str, Any]]:
                 "lo80": float(max(0, np.ceil(n - half80))),
                 "hi80": float(np.floor(n + half80)) if day.seen >= 0.5 else np.nan,
                 "observed_fraction": day.seen, "n_scenes": 1, "flags": day.flags,
+                "seen_lo95": float(max(0, np.ceil(n * day.seen - half95))),
+                "seen_hi95": float(np.floor(n * day.seen + half95)),
                 "train_count": n * day.seen + 0.4 if group == "railcar" and n > 4 else np.nan,
                 "baseline_n": i, "baseline_whole": i, "baseline_max": float(max(earlier)) if earlier else np.nan,
                 "p_surge": (0.9997 if surge else 0.04) if i >= 8 else np.nan, "surge": verdict,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -74,8 +75,22 @@ def test_trains_that_disagree_are_named_with_both_numbers(run: Path) -> None:
     row = changed(run, flags="string_gaps:3;string_doubles:1;strings_disagree", train_count=91.0)
     text = told(run)["Trains"]
     assert "outside the interval of the first on 1: 5 Oct 2023 (91 by length)" in text
-    assert "3 gaps of one car in trains and 1 car perhaps boxed twice; the pictures mark them" in text
+    assert "3 gaps of one car in trains and 1 car perhaps boxed twice; pictures of such dates mark them" in text
     assert any("room for 91 railcars" in line for line in doubts.changes(row, row, "A", 8))
+
+
+def test_trains_beside_counts_without_intervals_agree_with_nothing(run: Path) -> None:
+    table = pd.read_parquet(run / "counts.parquet")
+    bare = {name: np.nan for name in ("lo95", "hi95", "lo80", "hi80", "seen_lo95", "seen_hi95")}
+    table.assign(**bare).to_parquet(run / "counts.parquet")
+    assert "no interval to hold it against" in told(run)["Trains"]
+
+
+def test_what_would_overturn_a_partly_seen_date_is_of_the_part(run: Path) -> None:
+    row = changed(run, observed_fraction=0.8, seen_lo95=44.0, seen_hi95=65.0)
+    found = doubts.changes(row, row, "", 8)
+    assert any("shows 44 railcars or more in the part seen then" in line for line in found)
+    assert any("outside 44\u201365 in the part seen then" in line for line in found)
 
 
 def test_counts_by_eye_of_counted_dates_test_the_intervals(tmp_path: Path, run: Path) -> None:
@@ -92,7 +107,7 @@ def test_counts_by_eye_of_counted_dates_test_the_intervals(tmp_path: Path, run: 
     ("columns", "said"),
     [
         ({}, "an image from before 5\u00a0October 2023 that shows 68 railcars or more"),
-        ({"surge": "elevated"}, "a second image within days of"),
+        ({"surge": "elevated"}, "a count by eye on the image of 5\u00a0October 2023 outside"),
         ({"surge": "too few dates", "baseline_n": 5, "baseline_whole": 5}, "8 are needed for a verdict"),
         ({"flags": "domain:black_point;insured"}, "like the calibration images in haze"),
         ({"observed_fraction": 0.8}, "when 80\u202f% was in view"),

@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.report import figures
+from detector.report.rows import rows_of
 from detector.report.svg import Svg, count_ticks, date_ticks
 from tests.detector.report.fake_run import Day, count_rows, history, sum_rows
 
@@ -142,3 +144,13 @@ def test_counts_without_intervals_are_points_alone() -> None:
     seen = counts[(counts["group"] == "railcar") & counts["count"].notna()]
     assert marks(svg, "points") + marks(svg, "hollow") == len(seen)
     assert marks(svg, "floors") == 0 and marks(svg, "bars95") == 0
+
+
+def test_a_date_without_any_number_is_not_drawn_as_zero() -> None:
+    counts = pd.DataFrame(count_rows("a", history(12)))
+    bare = ["count", "lo95", "hi95", "lo80", "hi80"]
+    counts.loc[counts["date"] == counts["date"].max(), bare] = np.nan
+    rows = rows_of(counts, "a", "railcar")
+    line = re.search(r'points="([^"]+)"', str(figures.draw_spark(rows)))
+    assert line is not None and len(line[1].split()) == len(rows) - 1
+    assert "<circle" not in str(figures.draw_spark(rows))

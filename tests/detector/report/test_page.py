@@ -78,7 +78,7 @@ def test_page_stands_alone(html: str) -> None:
 
 def test_page_says_what_the_run_says(html: str, written: Path) -> None:
     plain = said(html)
-    assert "73 railcars, 95 % interval 68–78, on 5 October 2023; the most seen in the 23 images" in plain
+    assert "73 railcars, 95 % interval 68–78, on 5 October 2023; the most seen on the 23 dates" in plain
     assert "Tumangang border yard" in plain and "New depot" in plain
     assert "in/a&lt;b&gt;.tif" in html and "Add it to a manifest &amp; run again." in html
     assert "5d" * 32 in plain and "240 rendered scenes of 60 facilities" in plain
@@ -213,7 +213,7 @@ def test_folder_without_counts_is_refused_with_the_cure(tmp_path: Path) -> None:
     ("verdict", "lead", "rest"),
     [
         (
-            "73 railcars, 95 % interval 70–77, on 5 October 2023; the most seen in the 41 images since 2018; a surge",
+            "73 railcars, 95 % interval 70–77, on 5 October 2023; the most seen on the 41 dates since 2018; a surge",
             "73 railcars",
             "A surge.",
         ),

@@ -70,7 +70,7 @@ def test_the_case_the_project_is_for(counted: Counted) -> None:
     assert row["baseline_n"] == 41
     assert row["baseline_max"] == pytest.approx(20, abs=4)
     assert row["verdict"].startswith(f"{row['count']:.0f} railcars, 95 % interval ")
-    assert "on 5 October 2023; the most seen in the 41 images since 2018 was" in row["verdict"]
+    assert "on 5 October 2023; the most seen on the 41 dates since 2018 was" in row["verdict"]
     assert row["verdict"].endswith("probability that this is a new record > 0.999")
 
 
@@ -140,7 +140,7 @@ def test_without_a_calibration_there_are_counts_but_no_intervals_and_no_verdicts
     row = row_of(count(yard, None), LAST)
     assert row["count"] == pytest.approx(73, abs=15)
     assert row["verdict"].startswith(f"{row['count']:.0f} railcars on 5 October 2023; no interval")
-    assert "`make calibrate` fits one; the most seen in the 41 images since 2018 was" in row["verdict"]
+    assert "`make calibrate` fits one; the most seen on the 41 dates since 2018 was" in row["verdict"]
     assert row["verdict"].endswith("no verdict")
 
 

@@ -79,7 +79,7 @@ def test_the_case_the_project_is_for(yard: Tables, calibration_file: Calibration
     }[config.control]
     assert control in surge["verdict"]
     assert (after["surge"], after["baseline_n"]) == ("within usual range", 42)
-    assert "within the usual range of the 42 images since 2018" in after["verdict"]
+    assert "within the usual range of the 42 dates since 2018" in after["verdict"]
 
 
 def test_five_dates_are_too_few(calibration_file: CalibrationFile) -> None:

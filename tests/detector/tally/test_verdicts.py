@@ -30,7 +30,7 @@ SURGE: dict[str, Any] = {
 
 def test_a_surge_names_the_control_that_agreed() -> None:
     sentence = (
-        "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen in the 41 images since 2018 was 20; "
+        "73 railcars, 95 % interval 70-77, on 5 October 2023; the most seen on the 41 dates since 2018 was 20; "
         "a surge, confirmed against {}; probability that this is a new record > 0.999"
     )
     assert verdict_sentence(SURGE, RULES) == sentence.format(
@@ -63,8 +63,16 @@ def test_usual_in_the_singular() -> None:
     }
     assert verdict_sentence(row, RULES) == (
         "1 locomotive, 95 % interval 1-2, on 5 October 2023; "
-        "within the usual range of the 41 images since 2018, at most 20"
+        "within the usual range of the 41 dates since 2018, at most 20"
     )
+
+
+def test_more_than_ever_but_not_unusual() -> None:
+    row = {**SURGE, "surge": "within usual range", "seen_count": 23.0, "baseline_max": 20.0}
+    assert verdict_sentence(row, RULES).endswith(
+        "; more than on any of the 41 dates since 2018, at most 20, but not established as unusual"
+    )
+    assert "within the usual range" in verdict_sentence({**row, "seen_count": 20.0}, RULES)
 
 
 @pytest.mark.parametrize(
