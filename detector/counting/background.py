@@ -4,6 +4,7 @@ y ~ NB(mean lambda, variance lambda + psi lambda^2); flat prior on log lambda, l
 on a grid that reaches as far as the posterior does.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI = 0.35
 _PSI_SD = np.linspace(-3, 3, _N_PSI)  # in log, from the usual one
 _PSI, _LOG_PRIOR = _USUAL_PSI * np.exp(0.9 * _PSI_SD), -0.5 * _PSI_SD[:, None] ** 2
-_SOME_PSI = [0, 5, 9, 14, 18, 23]  # tell where the rates lie
+_N_WIDE, _SOME_PSI = 24, [0, 5, 9, 14, 18, 23]  # a coarser grid tells where the rates lie
 _FARTHEST = 4.0  # in log: how far above the highest count rates are looked for
 _LEAST_SHOWN = 0.5  # objects on all dates together: dates without any tell no lower rates apart
 _Z95 = 1.959964
@@ -109,20 +110,15 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     log_season = np.zeros(history.value.size) if season is None else season
     value = np.round(history.value)
     told = history.censored == history.censored.all()  # the dates that were seen whole; all, where none was
-    lowest = _LEAST_SHOWN / float(np.exp(log_season[told]).sum())
-    highest = (float((value * np.exp(-log_season)).max()) + _LEAST_SHOWN) * np.exp(_FARTHEST)
-    wide = _rates(lowest, highest)
-    likeliest = _log_weight(value, history.censored, log_season, wide, _SOME_PSI).max(axis=0)
+    lowest = math.log(_LEAST_SHOWN / float(np.exp(log_season[told]).sum()))
+    highest = math.log(float((value * np.exp(-log_season)).max()) + _LEAST_SHOWN) + _FARTHEST
+    wide = np.linspace(lowest, highest, _N_WIDE)
+    likeliest = _log_weight(value, history.censored, log_season, np.exp(wide), _SOME_PSI).max(axis=0)
     near = np.flatnonzero(likeliest > likeliest.max() - _FAR_OFF)
-    rates = _rates(wide[max(near[0] - 1, 0)], wide[min(near[-1] + 1, _N_LAMBDA - 1)])
+    rates = np.exp(np.linspace(wide[max(near[0] - 1, 0)], wide[min(near[-1] + 1, _N_WIDE - 1)], _N_LAMBDA))
     log_weight = _log_weight(value, history.censored, log_season, rates, slice(None))
     weight = np.exp(log_weight - log_weight.max())
     return Background(Grid(rates, _PSI), weight / weight.sum())
-
-
-def _rates(lowest: float, highest: float) -> Floats:
-    """(70,) rates, evenly spread in log."""
-    return np.asarray(np.geomspace(lowest, highest, _N_LAMBDA), dtype=np.float64)
 
 
 def _log_weight(value: Floats, censored: Bools, log_season: Floats, rates: Floats, chosen: slice | list[int]) -> Floats:

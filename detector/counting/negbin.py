@@ -62,8 +62,10 @@ class Grid:
         spread = self.psi[:, None] * self.rate
         powers = np.empty((self.psi.size, _BLOCK + 1, self.rate.size))
         powers[:, 0], powers[:, 1] = 1.0, spread / (1 + spread)
-        for k in range(2, _BLOCK + 1):
-            np.multiply(powers[:, k - 1], powers[:, 1], out=powers[:, k])
+        known = 1
+        while known < _BLOCK:  # twice as many at a time: a power of two in the end
+            np.multiply(powers[:, 1 : known + 1], powers[:, known, None], out=powers[:, known + 1 : 2 * known + 1])
+            known *= 2
         return powers
 
     def in_season(self, log_factor: float) -> "Grid":
