@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from benchmarks import heldout
 from detector.config import detect_config
-from detector.console import tell
 from detector.errors import RailcarsError
 from detector.run import Inputs, detect_step
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import Weights, load_weights
 from training.evaluation.measure import evaluate
 from training.evaluation.truth import SUFFIX

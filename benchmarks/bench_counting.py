@@ -15,11 +15,11 @@ from typing import Any
 from rich.table import Table
 
 from detector.config import class_table, count_config
-from detector.console import console, tell
 from detector.errors import RailcarsError, UsageError
 from detector.runfolder import read_record, read_tables
 from detector.store import write_json
 from detector.tally.calibration_file import CalibrationFile, Measured, load_calibration, save_calibration
+from detector.telling import console, tell
 from training.calibrate import labelled_scenes
 from training.evaluation.counting.measure import Effort, Material, measure_counts
 from training.evaluation.counting.page import write_counting_page

@@ -20,11 +20,12 @@ import yaml
 
 from benchmarks.bench_real import Task, find, over_turns, products
 from detector.config import class_table, count_config, detect_config
-from detector.console import Watcher, tell
+from detector.console import Watcher
 from detector.detection.planning import NO_DATA
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, count_step, detect_step
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import Weights, load_weights
 from training.annotated import AnnotatedScene
 from training.evaluation.detection import Scored

@@ -15,12 +15,12 @@ from typing import Any
 from benchmarks import heldout
 from benchmarks.degraded import DEGRADED, write_degraded
 from detector.config import class_table, detect_config
-from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
 from detector.runfolder import read_tables
 from detector.tally.calibration_file import load_calibration
 from detector.tally.sightings import find_views
+from detector.telling import tell
 from detector.weights import load_weights
 
 WORK = Path("runs/domain")

@@ -25,7 +25,6 @@ from benchmarks.big_scene import big_scene
 from benchmarks.fresh import machine
 from detector.backends import open_backend
 from detector.config import class_table, detect_config
-from detector.console import tell
 from detector.detection.boxes import owned
 from detector.detection.planning import Planner
 from detector.detection.reading import view_of
@@ -35,6 +34,7 @@ from detector.pixels.modelgrid import NATIVE
 from detector.raster import SceneReader
 from detector.scenes import find_scenes
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import Weights, load_weights
 
 SCENES = 60

@@ -21,10 +21,10 @@ from PIL import Image, ImageDraw
 
 from detector.backends import open_backend
 from detector.config import class_table, detect_config
-from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.geometry import Floats, corners_from_xywhr
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import Weights, load_weights
 from training.backgrounds import Backgrounds, at_gsd
 from training.datasets.mining import padded, said

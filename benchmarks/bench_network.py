@@ -23,9 +23,9 @@ from benchmarks.fresh import machine
 from benchmarks.heldout import TEST
 from benchmarks.networks import TRAINED, Running, Variant, accuracy
 from detector.config import Precision, detect_config
-from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import load_weights
 
 RESULT = Path("benchmarks/results/network.json")

@@ -29,11 +29,11 @@ from benchmarks.heldout import TEST
 from benchmarks.peers import SCRATCH, TOOLS, Boxes, Measured, run_tool
 from detector.classscores import ClassScores
 from detector.config import class_table
-from detector.console import tell
 from detector.errors import RailcarsError
 from detector.geometry import Floats, Ints, xywhr_from_corners
 from detector.pixels.georef import Grid, lonlat_to_scene_px
 from detector.store import write_json
+from detector.telling import tell
 from detector.weights import load_weights
 from training.evaluation.matching import Index, Labels, label, match, of_group
 from training.evaluation.truth import CARE_FROM, SUFFIX, Found, Truth, read_truth

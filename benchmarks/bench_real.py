@@ -28,9 +28,9 @@ from shapely.geometry import mapping
 
 from benchmarks.overlay import Verdicts, draw_overlay, faults
 from detector.config import class_table, detect_config
-from detector.console import tell
 from detector.errors import RailcarsError, UsageError
 from detector.run import Inputs, detect_step
+from detector.telling import tell
 from detector.weights import load_weights
 from training.annotated import AnnotatedScene, as_stored
 from training.evaluation.detection import AllIous, Scored, figures

@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks import bench_memory, bench_merge, bench_peers, bench_pipeline, bench_tally
 from benchmarks.fresh import fresh, machine
-from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
+from detector.telling import tell
 
 RESULT = Path("benchmarks/results/speed.json")
 MERGE_LAYOUT = "crowd"

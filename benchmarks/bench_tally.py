@@ -19,9 +19,9 @@ from typing import Any
 from benchmarks.fresh import fresh, machine, peak_mb
 from benchmarks.heldout import TEST
 from benchmarks.long_run import Seen, write_long_run
-from detector.console import tell
 from detector.errors import RailcarsError
 from detector.store import write_json
+from detector.telling import tell
 
 SCRATCH = Path("data/bench")
 FACILITIES, DATES = 100, 100

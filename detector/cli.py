@@ -12,9 +12,10 @@ import typer
 
 from detector import __version__
 from detector.config import detect_config, scale_config
-from detector.console import Watcher, console, counts_table, scenes_table, show_aside, show_rejected, tell
+from detector.console import Watcher, counts_table, scenes_table, show_aside, show_rejected
 from detector.errors import RailcarsError, UsageError
 from detector.store import run_folder, sole_writer
+from detector.telling import console, note, tell
 
 if TYPE_CHECKING:
     from detector.config import DetectConfig
@@ -98,7 +99,6 @@ def scenes(
     Example: railcars scenes images --facilities facilities.geojson
     """
     from detector.facilities import distances_km, load_facilities
-    from detector.inputs.files import left_aside
     from detector.listing import scene_table
     from detector.scenes import find_scenes
 
@@ -112,11 +112,11 @@ def scenes(
         _print_json(json.loads(table.to_json(orient="records", date_format="iso")))
     else:
         console().print(scenes_table(table))
-        show_aside(left_aside(images))
+        show_aside(survey.aside)
         for facility_id, km in distances_km(survey.scenes, outlines).items():
             if km > 0:
                 far = "is far from all images" if km == float("inf") else f"is {km:.1f} km from the nearest image"
-                _warn(f"facility {facility_id} {far}; check its polygon, and the images' georeference.")
+                note(f"facility {facility_id} {far}; check its polygon, and the images' georeference.")
     if not survey.scenes:
         raise typer.Exit(EXIT_NOTHING)
 
@@ -146,13 +146,13 @@ def run(
     from detector.run import Inputs, check_beside, count_step, counting_settings
     from detector.weights import load_weights
 
-    plain, note = quiet or json_output, _note(quiet=quiet)
+    plain, noting = quiet or json_output, _note(quiet=quiet)
     check_beside(facilities, history, tracks, out)
     how = load_weights(weights), detect_config(settings)
     with sole_writer(out):
         with _cluster(engine, address, scale) as cluster:
-            rejected = _detect(Inputs(tuple(images), facilities, manifest), out, *how, cluster, note, quiet=plain)
-        counts = count_step(out, counting_settings(out), history, tracks, note)
+            rejected = _detect(Inputs(tuple(images), facilities, manifest), out, *how, cluster, noting, quiet=plain)
+        counts = count_step(out, counting_settings(out), history, tracks, noting)
         page = write_report(out)
     _finish(counts, quiet=plain, json_output=json_output)
     if not plain:
@@ -268,7 +268,6 @@ def _detect(
     quiet: bool,
 ) -> int:
     """Detect with progress; returns how many inputs were rejected."""
-    from detector.inputs.files import left_aside
     from detector.run import detect_step
 
     with Watcher(quiet=quiet) as watcher:
@@ -279,11 +278,10 @@ def _detect(
             f"{result.n_detected} objects at or above the operating threshold"
         )
         show_rejected(rejected, out / "rejected.csv")
-        show_aside(left_aside(inputs.images))
         if result.left_out:
-            _warn(f"{len(result.left_out)} scenes of earlier calls were not given this time and are left out.")
+            note(f"{len(result.left_out)} scenes of earlier calls were not given this time and are left out.")
         if result.unseen:
-            _warn(f"no image shows {', '.join(result.unseen)}: see `railcars scenes --facilities`.")
+            note(f"no image shows {', '.join(result.unseen)}: see `railcars scenes --facilities`.")
     return len(rejected)
 
 
@@ -308,12 +306,8 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 def _note(*, quiet: bool) -> Callable[[str], None]:
     """What the steps tell their notes to."""
-    return _silent if quiet else _warn
+    return _silent if quiet else note
 
 
 def _silent(text: str) -> None:
     """A note that nobody wants."""
-
-
-def _warn(text: str) -> None:
-    tell(f"note: {text}", "yellow")

@@ -1,36 +1,26 @@
 """What the command prints: progress with rate and time left, and the tables of scenes and counts."""
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from detector.inputs.names import printable
 from detector.scene import Rejection
 from detector.tally.verdicts import probability
+from detector.telling import console
+from detector.telling import tell as tell  # noqa: PLC0414 - for the renderer, whose files are hashed
 
 LINE_EVERY_S = 10.0
 REJECTED_SHOWN = 10
 ASIDE_SHOWN = 3
-PLAIN_WIDTH = 160  # of tables that do not go to a terminal
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A console as wide as the terminal; wide enough for every table where there is none."""
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
-
-
-def tell(text: object, style: str | None = None) -> None:
-    """A message for whoever runs a command: one line of standard error, however long, so that it can be searched."""
-    console(stderr=True).print(str(text), style=style, markup=False, soft_wrap=True)
 
 
 class Watcher:
@@ -134,11 +124,12 @@ def show_rejected(rejected: Sequence[Rejection], listing: Path) -> None:
         tell(f"... and {len(rejected) - REJECTED_SHOWN} more in {listing}")
 
 
-def show_aside(aside: Sequence[Path]) -> None:
+def show_aside(aside: Sequence[Path], note: Callable[[str], None] = tell) -> None:
     """How many rasters in the folders were no inputs by their names, and the first of them."""
     if aside:
         first = ", ".join(path.name for path in aside[:ASIDE_SHOWN]) + (", ..." if len(aside) > ASIDE_SHOWN else "")
-        tell(f"left aside: {len(aside)} previews and masks by their names ({first}); name one to have it looked at.")
+        text = f"left aside: {len(aside)} previews and masks by their names ({first}); name one to have it looked at."
+        note(printable(text))
 
 
 def _plain(*cells: object) -> Iterator[Text]:

@@ -19,7 +19,7 @@ from detector.scene import Scene
 from detector.vectorfile import EDGE_DEG, as_text, check_on_earth, read_features
 
 EDGE_STEPS = 16  # per side of a scene's outline
-RESERVED_ID = "all"
+ALL = "all"
 """Scope of the sums over facilities, which no facility can be called."""
 _SLIVER = 0.01  # of the smaller outline: what neighbours may share where they were drawn by hand
 _SIZE_ERROR = 0.05  # of an area that follows from a stated pixel size
@@ -59,7 +59,7 @@ def load_facilities(path: Path) -> tuple[Facility, ...]:
         label = f"{path}: feature {number}" + (f" (facility_id {facility_id!r})" if facility_id else "")
         if not facility_id:
             raise UsageError(f"{label} has no facility_id.", "Give it one, different from all others.")
-        if facility_id == RESERVED_ID:
+        if facility_id == ALL:
             raise UsageError(f"{label} is called like the sum over all facilities.", "Give it another facility_id.")
         if facility_id in facilities:
             raise UsageError(f"{label} repeats the facility_id of another.", "Give each feature its own.")

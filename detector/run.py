@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from detector.config import CountConfig, DetectConfig, class_table, count_config
-from detector.console import tell
+from detector.config import CountConfig, DetectConfig, class_table, count_config, first_fault
+from detector.console import show_aside
 from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
+from detector.errors import UsageError
 from detector.facilities import Facility, load_facilities, overlaps
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
@@ -26,6 +27,7 @@ from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
 from detector.tally.history import HISTORY, load_history
 from detector.tally.totals import flag_overlaps
+from detector.telling import note
 from detector.tracks import TRACKS, Tracks, kept_tracks, load_tracks, write_tracks
 from detector.weights import Weights
 
@@ -70,10 +72,6 @@ class Beside:
     left_out: tuple[str, ...]
 
 
-def _note(text: str) -> None:
-    tell(f"note: {text}", "yellow")
-
-
 def detect_step(
     inputs: Inputs,
     run: Path,
@@ -82,11 +80,12 @@ def detect_step(
     progress: Progress | None = None,
     *,
     cluster: "Cluster | None" = None,
-    note: Callable[[str], None] = _note,
+    note: Callable[[str], None] = note,
 ) -> tuple[DetectResult, tuple[Rejection, ...]]:
     """Detect in all usable scenes, here or on `cluster`; writes the tables, rejected.csv and run.json.
 
-    Facilities that overlap are named with `note`. No other process writes to the run from the survey on.
+    Facilities that overlap, and what was left aside, are named with `note`. No other process writes to the run from
+    the survey on.
 
     Returns:
         What was done, and every input that is not used.
@@ -108,6 +107,7 @@ def detect_step(
             gsd_limits_m=limits,
             look_at_files=cluster.look_at_files if cluster else None,
         )
+        show_aside(survey.aside, note)
         compute = cluster.compute if cluster else None
         result = detect(survey.scenes, facilities, run, weights, config, compute=compute, progress=progress)
         rejected = (*survey.rejected, *result.rejected)
@@ -124,7 +124,8 @@ def detect_step(
         )
         record["weights"]["path"] = str(weights.sidecar.resolve())
         record["totals"]["rejected"] = len(rejected)
-        record["config"] |= _kept_settings(run)
+        if (kept := _kept_settings(run)) is not None:
+            record["config"]["count"] = kept
         write_json(run / "run.json", record)
         return result, rejected
 
@@ -133,19 +134,26 @@ def counting_settings(run: Path, given: Path | None = None) -> CountConfig:
     """How to count a run: as `given` says, else as it was counted last, else as shipped.
 
     Raises:
-        UsageError: `given` cannot be used.
+        UsageError: `given` cannot be used, or the run was counted with settings that there are no longer.
     """
-    kept = None if given else _kept_settings(run).get("count")
+    kept = None if given else _kept_settings(run)
     try:
         return CountConfig.model_validate(kept) if kept else count_config(given)
-    except ValidationError:  # of an earlier version, which had others
-        return count_config()
+    except ValidationError as error:
+        raise UsageError(
+            f"{run}: was counted with settings of another version ({first_fault(error)}).",
+            "Say which with --settings; an empty file stands for those of configs/count.yaml.",
+        ) from error
 
 
-def _kept_settings(run: Path) -> dict[str, Any]:
-    """`count` and the counting settings of the last count, as run.json holds them; empty where there was none."""
-    config = read_record(run)["config"] if (run / "run.json").exists() else {}
-    return {name: config[name] for name in ("count",) if name in config}
+def _kept_settings(run: Path) -> dict[str, Any] | None:
+    """The counting settings of the last count, as run.json holds them; None where there was none, or no such record."""
+    try:
+        record = read_record(run)
+    except UsageError:  # it is written anew
+        return None
+    kept = (record.get("config") or {}).get("count")
+    return kept if isinstance(kept, dict) else None
 
 
 def check_beside(facilities: Path, history: Path | None, tracks: Path | None, run: Path | None = None) -> None:
@@ -205,7 +213,7 @@ def count_step(
     config: CountConfig,
     history: Path | None = None,
     tracks: Path | None = None,
-    note: Callable[[str], None] = _note,
+    note: Callable[[str], None] = note,
 ) -> pd.DataFrame:
     """Count what a run detected; writes the tables of counts and totals and fills `p_true` of the detections.
 

@@ -46,8 +46,14 @@ def read_tables(run: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
         return detections, gpd.read_parquet(path)
 
 
-def need_columns(name: str, table: pd.DataFrame, columns: Collection[str]) -> None:
+def need_columns(name: str, table: pd.DataFrame, columns: Collection[str], command: str = "detect") -> None:
     """See that a table has columns that it had not always.
+
+    Args:
+        name: of its file.
+        table: the table.
+        columns: that it must have.
+        command: that writes it.
 
     Raises:
         UsageError: it lacks some, since an earlier version made it.
@@ -55,7 +61,7 @@ def need_columns(name: str, table: pd.DataFrame, columns: Collection[str]) -> No
     if missing := [column for column in columns if column not in table]:
         raise UsageError(
             f"{name}: has no columns {', '.join(missing)}: an earlier version made it.",
-            "Run the same `railcars detect` (or `railcars run`) command again.",
+            f"Run the same `railcars {command}` (or `railcars run`) command again.",
         )
 
 

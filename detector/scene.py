@@ -145,7 +145,14 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the inputs hold: the usable scenes by time, and every input that is not used."""
+    """What the inputs hold.
+
+    Attributes:
+        scenes: the usable ones, by time.
+        rejected: every input that is not used.
+        aside: previews and masks by their names, in folders, that no scene uses; no inputs.
+    """
 
     scenes: tuple[Scene, ...]
     rejected: tuple[Rejection, ...]
+    aside: tuple[Path, ...] = ()

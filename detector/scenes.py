@@ -16,7 +16,7 @@ from detector.inputs.files import find_files
 from detector.inputs.manifest import Manifest, load_manifest
 from detector.inputs.masks import CURE as MASK_CURE
 from detector.inputs.masks import cloud_mask
-from detector.inputs.names import named
+from detector.inputs.names import named, printable
 from detector.inputs.probe import GSD_LIMITS_M, Header, check_pixels, measure, read_header, scene_of
 from detector.pixels.cloudmask import FileGrid, MaskReader
 from detector.scene import Rejection, Scene, Survey
@@ -74,14 +74,26 @@ def find_scenes(
             scene, header = outcome
             scenes.append(scene)
             members.update(path.resolve() for path in header.members)
+    aside = found.aside - set(found.images) - _files_of(scenes)
     faults += _not_used_otherwise(unusable, scenes, stated.declared.keys() | found.declared.keys())
     faults = [fault for fault in faults if fault.path.resolve() not in members]
     scenes, copies = _without_copies([scene for scene in scenes if scene.paths[0].resolve() not in members])
-    rejected = {Rejection(fault.path, fault.reason, fault.cure) for fault in (*faults, *copies)}
+    rejected = {_rejection(fault) for fault in (*faults, *copies)}
     return Survey(
         _called_apart(join_cut_scenes(scenes)),
         tuple(sorted(rejected, key=lambda entry: (str(entry.path), entry.reason))),
+        tuple(sorted(aside)),
     )
+
+
+def _rejection(fault: InputRejected) -> Rejection:
+    """A fault as a row of tables, which take text alone."""
+    return Rejection(Path(printable(str(fault.path))), printable(fault.reason), fault.cure)
+
+
+def _files_of(scenes: Iterable[Scene]) -> set[Path]:
+    """All files that scenes are made of, their cloud masks among them."""
+    return {state.path for scene in scenes for states in scene.states for state in states}
 
 
 def _by_threads(

@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from detector.config import ClassTable, class_table
-from detector.console import tell
 from detector.counting.domain import Domain, fit_domain
 from detector.counting.inflation import MIN_SCENES
 from detector.counting.interval import calibrate
@@ -22,6 +21,7 @@ from detector.errors import RailcarsError, UsageError
 from detector.runfolder import read_record, read_tables
 from detector.tally.calibration_file import CalibrationFile, GroupFile, save_calibration, to_domain_file, to_file
 from detector.tally.sightings import find_views, scene_metadata, visible_ha
+from detector.telling import tell
 from detector.weights import ModelSpec, install, load_weights
 from training.evaluation.detection import Scored, f1_curve
 from training.evaluation.matching import label, match, of_group

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.config import class_table
-from detector.console import console, tell
 from detector.errors import RailcarsError
 from detector.store import write_json
+from detector.telling import console, tell
 from training.evaluation.compare import DRAWS, METRICS, Outcome, compare, names_apart, read_rows
 
 

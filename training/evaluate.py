@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.console import console, tell
 from detector.errors import RailcarsError
 from detector.store import write_json
+from detector.telling import console, tell
 from training.evaluation.measure import evaluate
 from training.evaluation.tables import tables
 

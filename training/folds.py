@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.console import tell
 from detector.errors import RailcarsError, UsageError
+from detector.telling import tell
 from training.annotated import AnnotatedScene
 
 

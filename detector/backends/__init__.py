@@ -3,8 +3,8 @@
 from detector.backends.base import Backend, RawBoxes
 from detector.backends.gpu import gpu_computes
 from detector.config import BackendChoice, BackendName, DetectConfig
-from detector.console import tell
-from detector.errors import UsageError
+from detector.errors import RailcarsError, UsageError
+from detector.telling import note
 from detector.weights import Weights
 
 __all__ = ["Backend", "BackendName", "RawBoxes", "open_backend"]
@@ -32,9 +32,9 @@ def open_backend(
     if chosen == "auto" and config.precision != "int8" and gpu_computes():
         try:
             return _torch(weights, config)
-        except RuntimeError as error:  # what torch raises where driver, memory or kernels do not suffice
+        except (RuntimeError, RailcarsError) as error:  # of driver, memory or kernels; or a network that torch cannot
             reason = (str(error).splitlines() or ["no reason is given"])[0]
-            tell(f"note: the GPU does not compute the network ({reason}); the processor does instead.", "yellow")
+            note(f"the GPU does not compute the network ({reason}); the processor does instead.")
     from detector.backends.openvino import OpenVinoBackend  # noqa: PLC0415
 
     return OpenVinoBackend(weights, batch=config.batch, precision=config.precision, threads=threads)

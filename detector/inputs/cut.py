@@ -1,6 +1,5 @@
 """Put one acquisition together again that was delivered cut into files."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
+from detector.inputs.behind import joint_digest
 from detector.pixels.georef import Grid, pixel_size
 from detector.scene import Scene
 
@@ -93,7 +93,7 @@ def _join(pieces: Sequence[Scene], offsets: NDArray[np.float64]) -> Scene:
     t, (column, row) = pieces[0].transform, offsets[0]
     transform = Affine(t.a, t.b, t.c - t.a * column - t.b * row, t.d, t.e, t.f - t.d * column - t.e * row)
     size = pixel_size(Grid(first.crs, transform), (width / 2, height / 2))
-    digest = hashlib.sha256("".join(piece.sha256 for piece in pieces).encode()).hexdigest()
+    digest = joint_digest([piece.sha256 for piece in pieces])
     return replace(
         pieces[0],
         scene_id=f"{pieces[0].paths[0].stem}-{digest[:8]}",

@@ -9,8 +9,8 @@ from rasterio.errors import RasterioIOError
 
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared
-from detector.inputs.masks import is_cloud_mask, mask_beside
-from detector.inputs.names import is_unicode, named, printable
+from detector.inputs.masks import is_cloud_mask
+from detector.inputs.names import is_unicode, named
 from detector.inputs.stac import JSON_SUFFIXES, StacFiles, is_stac, lacks_version
 from detector.pixels.rasterfile import open_raster
 
@@ -71,12 +71,15 @@ class FoundFiles:
         declared: by file, what a STAC item says of it.
         rejected: inputs that name no file, or none that is an image; folders that cannot be read.
         folders: the folders given, against which a manifest's paths may be relative.
+        aside: rasters in folders that are previews or masks by their names; some are `images` all the same, where
+            they were named on their own or by STAC.
     """
 
     images: tuple[Path, ...]
     declared: dict[Path, Declared]
     rejected: tuple[InputRejected, ...]
     folders: tuple[Path, ...]
+    aside: frozenset[Path]
 
 
 def find_files(inputs: Sequence[Path]) -> FoundFiles:
@@ -84,7 +87,7 @@ def find_files(inputs: Sequence[Path]) -> FoundFiles:
 
     In a folder, a file is an image by its suffix (`RASTER_SUFFIXES`); one of `OTHER_SUFFIXES` is not; one
     of any other suffix is an image if GDAL opens it. Thumbnails, masks and hidden files lie beside images
-    and are no inputs (`left_aside`). A file named on its own is looked at whatever its name; with a suffix of
+    and are no inputs (`FoundFiles.aside`). A file named on its own is looked at whatever its name; with a suffix of
     `OTHER_SUFFIXES` it is rejected, unless it is called after an image of the inputs, as its companions are.
 
     Raises:
@@ -96,20 +99,6 @@ def find_files(inputs: Sequence[Path]) -> FoundFiles:
     return finder.found()
 
 
-def left_aside(inputs: Sequence[Path]) -> tuple[Path, ...]:
-    """The rasters in folders that are no inputs by their names: previews, masks; but cloud masks of images there."""
-    folders = [path for path in _expanded(inputs, []) if path.is_dir()]
-    rasters = {
-        named(file)
-        for folder in folders
-        for file in _files_below(folder, [])
-        if file.suffix.lower() in RASTER_SUFFIXES and is_unicode(file)
-    }
-    aside = {file for file in rasters if _is_side_image(file)}
-    used = {mask_beside(image) for image in rasters - aside} if aside else set()
-    return tuple(sorted(aside - used))
-
-
 @dataclass
 class _Finder:
     """Sorts what it is given into images, STAC documents and the rest."""
@@ -119,6 +108,7 @@ class _Finder:
     stac: StacFiles = field(default_factory=StacFiles)
     rejected: list[InputRejected] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    aside: set[Path] = field(default_factory=set)
 
     def add(self, path: Path) -> None:
         """A folder, or a file named on its own."""
@@ -139,12 +129,11 @@ class _Finder:
         stems = {(image.parent, image.stem) for image in images}
         self.rejected += [_no_image(path) for path in self.others if not _is_called_after(path, stems)]
         self.rejected += [
-            InputRejected(printable(path), "its name is not UTF-8", "Rename it.")
-            for path in images
-            if not is_unicode(path)
+            InputRejected(path, "its name is not UTF-8", "Rename it.") for path in images if not is_unicode(path)
         ]
         usable = tuple(sorted(filter(is_unicode, images)))
-        return FoundFiles(usable, self.stac.declared, (*self.rejected, *self.stac.rejected), tuple(self.folders))
+        rejected = (*self.rejected, *self.stac.rejected)
+        return FoundFiles(usable, self.stac.declared, rejected, tuple(self.folders), frozenset(self.aside))
 
     def _add_found(self, file: Path) -> None:
         """A file of a folder."""
@@ -153,7 +142,7 @@ class _Finder:
         elif lacks_version(file):
             self.rejected.append(_no_image(named(file)))
         elif _is_image(file):
-            self.images.add(named(file))
+            (self.aside if _is_side_image(file) else self.images).add(named(file))
 
 
 def _expanded(inputs: Sequence[Path], rejected: list[InputRejected]) -> Iterator[Path]:
@@ -182,7 +171,7 @@ def _files_below(folder: Path, rejected: list[InputRejected], above: tuple[Path,
         files = {path for path in entries if path not in folders and (path.is_file() or path.is_symlink())}
     except OSError as error:
         cure = "Give yourself the right to read it, or leave it out."
-        rejected.append(InputRejected(printable(folder), f"the folder cannot be read ({error.strerror})", cure))
+        rejected.append(InputRejected(folder, f"the folder cannot be read ({error.strerror})", cure))
         return
     for path in entries:
         if path in folders:
@@ -215,7 +204,7 @@ def _no_image(path: Path) -> InputRejected:
         reason, cure = "it has no stac_version, so it is no STAC document", "Write it in, or leave the file out."
     else:
         reason, cure = f"{path.suffix} files are no images", "Leave it out, or rename it if it is one."
-    return InputRejected(printable(path), reason, cure)
+    return InputRejected(path, reason, cure)
 
 
 def _is_called_after(path: Path, stems: Collection[tuple[Path, str]]) -> bool:
@@ -226,7 +215,7 @@ def _is_called_after(path: Path, stems: Collection[tuple[Path, str]]) -> bool:
 
 def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix in OTHER_SUFFIXES or _is_side_image(path):
+    if suffix in OTHER_SUFFIXES:
         return False
     return suffix in RASTER_SUFFIXES or not is_unicode(path) or _opens(path)
 

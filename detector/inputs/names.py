@@ -21,7 +21,6 @@ def is_unicode(path: Path) -> bool:
     return True
 
 
-def printable(path: Path) -> Path:
-    r"""A path as text for messages: bytes that are not UTF-8 are written as `\xff`."""
-    text = str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return Path(text)
+def printable(text: str) -> str:
+    r"""A path, or a text with one in it, for messages and tables: bytes that are not UTF-8 are written as `\xff`."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from detector.errors import InputRejected
 from detector.pixels.cloudmask import FileGrid, MaskReader
 from detector.pixels.rasterfile import all_valid, open_raster, read_values
 from detector.scene import Scene
@@ -20,7 +21,7 @@ class SceneFiles:
     """Reads a scene at full resolution, whole or cut into files, each opened when it is needed.
 
     A context manager, to be used by the thread that made it. Law: what `read` returns was in the files that the
-    scene's hash is of, since their states are compared when one has been opened and when it has been read.
+    scene's hash is of, since their states are compared when one has been opened and after each read.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -44,16 +45,24 @@ class SceneFiles:
         """File number `index`, open until `OPEN_FILES` others have been asked for.
 
         Raises:
-            InputRejected: it, or a file behind it, is not the one that was hashed.
+            InputRejected: it, or a file behind it, was not the one that was hashed when it was opened.
             RasterioError, OSError: it cannot be read.
         """
         if index not in self._open:
             if len(self._open) == OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-            self._open[index] = open_raster(self.scene.paths[index])
+            self._open[index] = self._opened(index)
         self._open.move_to_end(index)
-        self.scene.see_unchanged(index)
         return self._open[index]
+
+    def _opened(self, index: int) -> DatasetReader:
+        dataset = open_raster(self.scene.paths[index])
+        try:
+            self.scene.see_unchanged(index)
+        except (InputRejected, OSError):
+            dataset.close()
+            raise
+        return dataset
 
     def unclouded(self, index: int, valid: NDArray[np.bool_], window: Window, step: int = 1) -> NDArray[np.bool_]:
         """What of the valid pixels (h, w) of a window of file number `index` its cloud mask leaves to be seen."""

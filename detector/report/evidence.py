@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import geopandas as gpd
 import pandas as pd
 
 from detector.report.rows import GROUPS, CountRow, EyeRow, SumRow, count_rows, eye_rows, sum_rows
-from detector.runfolder import need_counts, read_record, readable
+from detector.runfolder import need_columns, need_counts, read_record, readable
 from detector.tally.history import HISTORY, as_used
 
 CLOUDY = 0.05
@@ -94,6 +94,8 @@ def read_run(folder: Path) -> Evidence:
     with readable(folder / "scenes.parquet") as path:
         scenes = gpd.read_parquet(path)
     need_counts(folder, provenance)
+    for name, table, row in (("counts", counts, CountRow), ("totals", totals, SumRow)):
+        need_columns(f"{folder / name}.parquet", table, [field.name for field in fields(row)], "count")
     return Evidence(
         folder=folder,
         counts=count_rows(counts),

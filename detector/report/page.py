@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from detector.config import count_config
 from detector.counting.inflation import FACILITIES_FOR_GUARANTEE
+from detector.facilities import ALL
 from detector.report import doubts, figures, words
 from detector.report.album import album
 from detector.report.chips import MARKS, Picture
@@ -20,7 +21,7 @@ from detector.report.rows import GROUPS, SumRow
 from detector.runfolder import read_record
 from detector.store import sole_writer, write_text
 from detector.tally.sightings import FULLY_SEEN
-from detector.tally.totals import ALL, RAIL_VEHICLE
+from detector.tally.totals import RAIL_VEHICLE
 
 LIMIT_BYTES = 4_800_000
 FOR_PICTURES = 0.9

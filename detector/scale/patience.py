@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import ray
 
-from detector.console import tell
 from detector.errors import UsageError
+from detector.telling import note
 
 TELL_AFTER_S = 30.0
 _SHOWN = ("CPU", "GPU", "memory")
@@ -46,7 +46,7 @@ class Patience:
             )
         if waited_s > TELL_AFTER_S and not self._told:
             self._told = True
-            tell(f"note: {self._lack} yet: {self._why()}. Waiting, {self._minutes:g} minutes at most.", "yellow")
+            note(f"{self._lack} yet: {self._why()}. Waiting, {self._minutes:g} minutes at most.")
 
     def _why(self) -> str:
         free = ray.available_resources()

@@ -184,7 +184,9 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
     flags = [*sighting.flags, *past.flags, *tally.counter.flags]
     outside = tally.outside(sighting)
     flags += [f"domain:{name}" for name in outside] + (["insured"] if outside else [])
-    flags += ["scenes_left_out"] if tally.leaves_out(sighting) else []
+    left_out = tally.n_left_out(sighting)
+    n_scenes = sighting.n_scenes - left_out
+    flags += ["several_scenes"] * (n_scenes > 1) + ["scenes_left_out"] * (left_out > 0)
     published = {"count": seen.count, **interval_columns(seen.low, seen.high)}
     if not sighting.is_full:
         published, told = partly_seen(sighting, past, tally, config)
@@ -201,7 +203,7 @@ def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) 
         "n_detected": sighting.views[0].n_detected(tally.classes),
         **published,
         "observed_fraction": sighting.observed,
-        "n_scenes": sighting.n_scenes,
+        "n_scenes": n_scenes,
         "flags": ";".join(dict.fromkeys(flags)),
         "baseline_since": past.since,
         "seen_count": seen.count,

@@ -29,13 +29,11 @@ class _Drawn:
         used: which of the sighting's views, the best one first: those that are inside of the calibration as it is, and
             agree with it.
         objects: what was drawn of these.
-        leaves_out: whether other views of the same minute are none of them.
     """
 
     estimate: Estimate
     used: tuple[int, ...]
     objects: "tuple[_Objects, ...]"
-    leaves_out: bool
 
     @property
     def is_plain(self) -> bool:
@@ -168,9 +166,9 @@ class Tally:
         """In what its views are unlike those of the calibration."""
         return tuple(name for one in self._drawn(sighting).objects for name in one.outside)
 
-    def leaves_out(self, sighting: Sighting) -> bool:
-        """Whether views of the same minute take no part: they show too different a number, or are outside."""
-        return self._drawn(sighting).leaves_out
+    def n_left_out(self, sighting: Sighting) -> int:
+        """Views of the same minute that take no part: they show too different a number, or are outside."""
+        return len(sighting.views) - len(self._drawn(sighting).used)
 
     def _drawn(self, sighting: Sighting) -> _Drawn:
         self.look_at([sighting])
@@ -228,7 +226,7 @@ class Tally:
         agree = [able[i] for i in agreeing([views[i][0] for i in able], self.repeat_rho)]
         estimates, objects = zip(*(views[i] for i in agree), strict=True)
         combined = combine_repeats(estimates, self.repeat_rho)
-        return _Drawn(combined, tuple(agree), tuple(objects), leaves_out=len(agree) < len(views))
+        return _Drawn(combined, tuple(agree), tuple(objects))
 
     def _told(self, plain: Estimate, *, is_outside: bool) -> Estimate:
         """The count of one view; with the insurance factor where the view is outside of the calibration."""

@@ -326,10 +326,7 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
         views[i] for i in order if abs((views[i].acquired - best.acquired).total_seconds()) <= 60 * same_time_minutes
     ]
     flags = [] if len(together) == len(views) else ["other_times_unused"]
-    used = _of_use(together)
-    seen = _mosaic(used)
-    if len(used) > 1:
-        flags.append("several_scenes")
+    used, seen = _combined(together)
     if seen[0].observed < FULLY_SEEN:
         flags.append("partial")
     if max(view.cloud_cover for view in used) > _CLOUDY:  # what no mask leaves out counts as visible
@@ -341,34 +338,24 @@ def _sighting(facility_id: str, day: date, views: list[View], same_time_minutes:
     return Sighting(facility_id, day, seen, len(used), tuple(flags))
 
 
-def _of_use(views: list[View]) -> list[View]:
-    """Those of one time that show what the best one shows; all, where together they show more than that.
+def _combined(views: list[View]) -> tuple[list[View], tuple[View, ...]]:
+    """Which views of one time are of use, and what they show: side by side where they show the same, else one mosaic.
 
-    Pictures without georeference that show a part each may show different parts: the best one alone is of use.
+    The best one's footprint is looked at where all together show no more than that, but for slivers. Pictures without
+    georeference that show a part each may show different parts: the best one alone is of use.
     """
     best = views[0]
     if best.visible.is_empty:
-        return [best, *(view for view in views[1:] if min(view.observed, best.observed) >= FULLY_SEEN)]
-    if _show_no_more(views):
-        return [view for view in views if view.part_in(best.visible).share >= FULLY_SEEN]
-    return views
-
-
-def _mosaic(views: list[View]) -> tuple[View, ...]:
-    """Views of the best one's footprint side by side; where others see more, one mosaic of all."""
-    best = views[0]
-    if best.visible.is_empty or _show_no_more(views):
-        return tuple(views)
+        used = [best, *(view for view in views[1:] if min(view.observed, best.observed) >= FULLY_SEEN)]
+        return used, tuple(used)
+    union = shapely.union_all([view.visible for view in views])
+    if shapely.area(union) * FULLY_SEEN <= shapely.area(best.visible):
+        used = [view for view in views if view.part_in(best.visible).share >= FULLY_SEEN]
+        return used, tuple(used)
     mosaic = best
     for view in views[1:]:
         mosaic = mosaic.joined(view)
-    return (mosaic,)
-
-
-def _show_no_more(views: list[View]) -> bool:
-    """Whether all views together show no more than the best one, but for slivers."""
-    union = shapely.union_all([view.visible for view in views])
-    return bool(shapely.area(union) * FULLY_SEEN <= shapely.area(views[0].visible))
+    return views, (mosaic,)
 
 
 def _outlines(detections: pd.DataFrame) -> npt.NDArray[np.object_]:

@@ -10,9 +10,8 @@ from detector.config import ClassTable
 from detector.counting.inflation import LEVELS
 from detector.counting.interval import Estimate
 from detector.counting.total import total
-from detector.facilities import RESERVED_ID
+from detector.facilities import ALL
 
-ALL = RESERVED_ID
 RAIL_VEHICLE = "rail_vehicle"
 TOTALS_COLUMNS = (
     "date",

@@ -85,7 +85,7 @@ def _comparison(row: Mapping[str, object], rules: Rules) -> list[str]:
     if surge == TOO_FEW:
         return [f"{_earlier(round(n), round(_value(row, 'baseline_whole') or 0.0))}, too few for a verdict"]
     control = control_words(rules, str(row["group"]))
-    dates = f"the {n:.0f} dates since {_year(since)}"
+    dates = f"the {n:.0f} date{'' if n == 1 else 's'} since {_year(since)}"
     most = f"{highest:.0f}" if highest is not None else "unknown"
     part = "" if (_value(row, "observed_fraction") or 0.0) >= _FULLY_SEEN else "in the part seen, "
     if surge == NOT_CALIBRATED:

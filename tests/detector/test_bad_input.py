@@ -1,6 +1,7 @@
 """Bad input: every fault is a rejection with reason and cure, and the good file beside it is still found."""
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -223,6 +224,34 @@ def test_a_name_that_is_not_utf_8_is_a_rejection(tmp_path: Path) -> None:
     for inputs in ([tmp_path], [odd]):
         (rejection,) = find_scenes(inputs).rejected
         assert (rejection.path.name, rejection.reason) == (r"yard_\xe9_20231005.tif", "its name is not UTF-8")
+
+
+def test_what_lies_in_a_folder_whose_name_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"d\xff")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    gone = {"a": {"href": "gone.tif", "type": "image/tiff"}, "b": {"href": "s3://x/b.tif", "type": "image/tiff"}}
+    (odd / "item.json").write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "assets": gone}))
+    (odd / os.fsdecode(b"c\xfe.json")).write_text('{"stac_version": ')
+    (odd / "list.txt").write_text("missing.tif\n")
+    (odd / "manifest.csv").write_text("path\nlost.tif\n")
+    (odd / "table.csv").touch()
+    good = write_image(tmp_path / "good_20231006.tif")
+    survey = find_scenes([tmp_path, odd / "list.txt", odd / "table.csv"], manifest=odd / "manifest.csv")
+    assert [scene.paths for scene in survey.scenes] == [(good.resolve(),)]
+    told = {str(entry.path.relative_to(tmp_path)): entry.reason for entry in survey.rejected}
+    assert sorted(told) == [
+        r"d\xff/c\xfe.json",
+        r"d\xff/gone.tif",
+        r"d\xff/item.json",
+        r"d\xff/lost.tif",
+        r"d\xff/missing.tif",
+        r"d\xff/table.csv",
+    ]
+    for entry in survey.rejected:
+        f"{entry.path}: {entry.reason}. {entry.cure}".encode()
 
 
 def test_bands_that_a_file_lacks_are_rejected(tmp_path: Path) -> None:

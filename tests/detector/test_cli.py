@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from detector import cli
 from detector.errors import RailcarsError
-from tests.detector.fakes import facilities_file, paint, yard
+from detector.run import Inputs, detect_step
+from tests.detector.fakes import facilities_file, fake_config, fake_weights, paint, yard
 
 RUNNER = CliRunner()
 
@@ -111,6 +112,16 @@ def test_scenes_tells_what_it_left_aside(folder: Path) -> None:
     result = RUNNER.invoke(cli.app, ["scenes", str(folder / "images")])
     assert result.exit_code == 0
     assert "left aside: 1 previews and masks by their names (yard_20230105_ql.tif)" in result.stderr
+
+
+def test_a_run_tells_what_it_left_aside(folder: Path) -> None:
+    path = folder / "images" / "yard_20230105.tif"
+    path.rename(path.with_stem(f"{path.stem}_ql"))
+    inputs = Inputs((folder / "images",), folder / "facilities.geojson")
+    told: list[str] = []
+    detect_step(inputs, folder / "run", fake_weights(folder / "weights"), fake_config(), note=told.append)
+    (line,) = told
+    assert line.startswith("left aside: 1 previews and masks by their names (yard_20230105_ql.tif)")
 
 
 def test_settings_may_name_what_differs_alone(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What the command prints: names as they are, whatever they hold."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -43,8 +44,11 @@ def test_facilities_may_hold_brackets() -> None:
 
 
 def test_what_is_left_aside_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
     show_aside(())
     assert capsys.readouterr().err == ""
     show_aside([Path(f"{letter}_ql.tif") for letter in "abcd"])
+    show_aside([Path(os.fsdecode(b"\xff_ql.tif"))], told.append)
     (line,) = capsys.readouterr().err.splitlines()
+    assert r"(\xff_ql.tif)" in told[0]
     assert line.startswith("left aside: 4 previews and masks by their names (a_ql.tif, b_ql.tif, c_ql.tif, ...)")

@@ -62,6 +62,9 @@ def test_a_run_keeps_its_counting_settings_until_others_are_given(run: Path, tmp
     record = json.loads((run / "run.json").read_text())
     record["config"]["count"]["of_an_earlier_version"] = 1
     (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=r"another version .*of_an_earlier_version.*--settings"):
+        counting_settings(tmp_path)
+    (tmp_path / "run.json").write_text("{")
     assert counting_settings(tmp_path) == count_config()
 
 

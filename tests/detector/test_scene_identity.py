@@ -6,6 +6,7 @@ import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from detector.scenes import Scene, find_scenes
 from tests.detector.imagery import cut_in_four, picture, write_image
 
 NAME = "yard_20231005.tif"
+PAM = f"{NAME}.aux.xml"
+NODATA_OF_ALL = '<Metadata><MDI key="NODATA_VALUES">0 0 0</MDI></Metadata>'
+ARCGIS = '<Metadata domain="xml:ESRI" format="xml"><GeodataXform><Order>1</Order></GeodataXform></Metadata>'
+OWNER = '<Metadata><MDI key="OWNER">x</MDI></Metadata><Metadata domain="IMD"><MDI key="a">1</MDI></Metadata>'
 STATISTICS = '<Metadata><MDI key="STATISTICS_MAXIMUM">255</MDI></Metadata><Histograms><HistItem/></Histograms>'
 PRJ = rasterio.crs.CRS.from_epsg(32652).to_wkt()
 
@@ -29,8 +34,9 @@ OUTER = f"""<VRTDataset rasterXSize="100" rasterYSize="80"><SRS>EPSG:32652</SRS>
 {"".join(BAND.format(i) for i in (1, 2, 3))}</VRTDataset>"""
 
 
-def pam(band: str) -> str:
-    return f'<PAMDataset><PAMRasterBand band="1">{band}</PAMRasterBand></PAMDataset>'
+def pam(band: str = "", file: str = "") -> str:
+    """An `.aux.xml` with something about a band, and about the file."""
+    return f'<PAMDataset>{file}<PAMRasterBand band="1">{band}</PAMRasterBand></PAMDataset>'
 
 
 def scene_in(folder: Path) -> Scene:
@@ -42,6 +48,21 @@ def scene_in(folder: Path) -> Scene:
 
 def tiff(folder: Path) -> None:
     write_image(folder / NAME)
+
+
+def beside_tiff(name: str, text: str) -> Callable[[Path], None]:
+    """A GeoTIFF and a text beside it."""
+
+    def make(folder: Path) -> None:
+        tiff(folder)
+        (folder / name).write_text(text)
+
+    return make
+
+
+def unreadable(encoding: str, value: object) -> Callable[[Path], None]:
+    """A GeoTIFF with an `.aux.xml` that Python cannot read."""
+    return beside_tiff(PAM, f'<?xml version="1.0" encoding="{encoding}"?>{pam(f"<NoDataValue>{value}</NoDataValue>")}')
 
 
 def external_mask(hidden: int) -> Callable[[Path], None]:
@@ -115,8 +136,25 @@ def test_a_vrt_has_the_hash_of_its_files_in_order(tmp_path: Path) -> None:
         (png(band="<NoDataValue>0</NoDataValue>"), png(band="<NoDataValue>7</NoDataValue>")),
         (png(), png(world=0.31)),
         (nested_vrt(0), nested_vrt(1)),
+        (unreadable("GB2312", 0), unreadable("GB2312", 7)),
+        (unreadable("foo", 0), unreadable("foo", 7)),
+        (unreadable("ascii", "\xe9"), unreadable("ascii", "\xe8")),
+        (tiff, beside_tiff(PAM, pam(file=NODATA_OF_ALL))),
+        (tiff, beside_tiff(PAM, pam(file=ARCGIS))),
     ],
-    ids=["mask added", "mask", "nodata added", "nodata", "world file", "nested vrt"],
+    ids=[
+        "mask added",
+        "mask",
+        "nodata added",
+        "nodata",
+        "world file",
+        "nested vrt",
+        "encoding of several bytes",
+        "unknown encoding",
+        "no XML",
+        "nodata of all bands",
+        "georeference of ArcGIS",
+    ],
 )
 def test_another_file_beside_it_is_another_scene(
     tmp_path: Path, before: Callable[[Path], None], after: Callable[[Path], None]
@@ -166,6 +204,26 @@ def test_each_piece_of_a_cut_scene_is_looked_at(tmp_path: Path) -> None:
     scene.see_unchanged()
 
 
+def test_files_are_compared_once_when_opened_and_after_each_read(tmp_path: Path) -> None:
+    nested_vrt(0)(tmp_path)
+    scene = scene_in(tmp_path)
+    spy = patch.object(Scene, "see_unchanged", autospec=True, side_effect=Scene.see_unchanged)
+    with spy as compared, SceneFiles(scene) as files:
+        for x in range(3):
+            files.read(x, 0, 9, 9)
+    assert compared.call_count == 1 + 3
+
+
+def test_a_file_that_changed_before_it_was_opened_stays_closed(tmp_path: Path) -> None:
+    tiff(tmp_path)
+    scene = scene_in(tmp_path)
+    os.utime(tmp_path / NAME, (1e9, 1e9))
+    with SceneFiles(scene) as files:
+        for _ in range(2):
+            with pytest.raises(InputRejected, match="changed while it was read"):
+                files.dataset(0)
+
+
 def test_when_a_file_was_written_is_no_part_of_a_scene(tmp_path: Path) -> None:
     tiff(tmp_path)
     old = scene_in(tmp_path)
@@ -177,7 +235,7 @@ def test_when_a_file_was_written_is_no_part_of_a_scene(tmp_path: Path) -> None:
 def test_what_viewers_leave_behind_changes_nothing(tmp_path: Path) -> None:
     tiff(tmp_path)
     old = scene_in(tmp_path)
-    (tmp_path / f"{NAME}.aux.xml").write_text(pam(STATISTICS))
+    (tmp_path / PAM).write_text(pam(STATISTICS, OWNER))
     write_image(tmp_path / "half.tif", picture(40, 50)).rename(tmp_path / f"{NAME}.ovr")
     (tmp_path / "yard_20231005.IMD").write_text("numRows = 80;\nEND;\n")
     assert scene_in(tmp_path) == old

@@ -18,7 +18,6 @@ from detector.errors import UsageError
 from detector.facilities import Facility
 from detector.inputs.acquisition import parse_time, times_in_name
 from detector.inputs.bands import BandsUnclear, choose_bands
-from detector.inputs.files import left_aside
 from detector.listing import scene_table
 from detector.scenes import Scene, Survey, find_scenes
 from tests.detector.imagery import cut_in_four, picture, utm_grid, write_image
@@ -75,8 +74,10 @@ def test_gsd_is_measured_on_the_ground(
 
 
 def test_square_degrees_far_north_are_used(tmp_path: Path) -> None:
-    scene = scene_of(write_image(tmp_path / NAME, crs="EPSG:4326", transform=Affine(4e-6, 0, 25, 0, -4e-6, 60.2)))
-    assert scene.gsd_y_m / scene.gsd_x_m == pytest.approx(2, rel=0.01)
+    for north, stretch in ((60.2, 2.0), (69.0, 2.8), (75.0, 3.85)):
+        transform = Affine(4e-6, 0, 25, 0, -4e-6, north)
+        scene = scene_of(write_image(tmp_path / NAME, crs="EPSG:4326", transform=transform))
+        assert scene.gsd_y_m / scene.gsd_x_m == pytest.approx(stretch, rel=0.01)
 
 
 @pytest.mark.parametrize("gsd_m", [0.20, 0.75])
@@ -336,9 +337,35 @@ def test_previews_and_masks_of_nothing_are_left_aside(tmp_path: Path) -> None:
     for name in (*aside, "yard_20231005_cloudmask.tif", "other_clouds.tif"):
         write_image(tmp_path / name, picture(bands=1) * 0)
     (tmp_path / "notes_preview.md").touch()
-    assert only_scene(find_scenes([tmp_path])).paths == (path,)
-    assert [file.name for file in left_aside([tmp_path])] == ["other_clouds.tif", *aside]
-    assert left_aside([path]) == ()
+    survey = find_scenes([tmp_path])
+    assert only_scene(survey).paths == (path,)
+    assert [file.name for file in survey.aside] == ["other_clouds.tif", *aside]
+    assert find_scenes([path]).aside == ()
+
+
+def test_what_is_used_is_not_left_aside(tmp_path: Path) -> None:
+    names = ("yard_20231005", "named_20231006_preview", "item_20231007_overview", "vrt_20231008_ql")
+    images = [write_image(tmp_path / f"{name}.tif", picture(seed=i)) for i, name in enumerate(names)]
+    masks = [write_image(tmp_path / name, picture(bands=1) * 0) for name in ("sky_udm.tif", "far_mask.tif")]
+    copy_raster(masks[1], tmp_path / "sky_clouds.vrt", driver="VRT")
+    copy_raster(images[3], tmp_path / "vrt_20231008.vrt", driver="VRT")
+    assets: dict[str, dict[str, object]] = {
+        "image": {"href": images[2].name, "type": "image/tiff"},
+        "sky": {"href": "sky_clouds.vrt", "roles": ["cloud"]},
+    }
+    write_item(tmp_path / "item.json", assets)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"path,cloud_mask\n{NAME},sky_udm.tif\n")
+    survey = find_scenes([tmp_path, images[1]], manifest=manifest)
+    assert (survey.rejected, survey.aside) == ((), ())
+    assert [scene.paths[0].name for scene in survey.scenes] == [
+        NAME,
+        "item_20231007_overview.tif",
+        "named_20231006_preview.tif",
+        "vrt_20231008.vrt",
+    ]
+    survey = find_scenes([tmp_path])
+    assert [file.name for file in survey.aside] == ["named_20231006_preview.tif", "sky_udm.tif"]
 
 
 def test_inputs_may_be_lists_and_repeat_each_other(tmp_path: Path) -> None:
@@ -419,6 +446,23 @@ def test_masks_beside_a_link_are_found_by_their_names(tmp_path: Path) -> None:
 def test_a_copy_counts_once(tmp_path: Path) -> None:
     path = write_image(tmp_path / NAME)
     shutil.copy(path, tmp_path / "other_20231005.tif")
+    survey = find_scenes([tmp_path])
+    assert len(survey.scenes) == 1
+    assert "is a copy of" in survey.rejected[0].reason
+
+
+def test_a_copy_without_the_files_beside_it_is_still_a_copy(tmp_path: Path) -> None:
+    path = write_image(tmp_path / NAME)
+    shutil.copy(path, tmp_path / "other_20231005.tif")
+    (tmp_path / f"{NAME}.aux.xml").write_text(
+        '<PAMDataset><Metadata><MDI key="OWNER">x</MDI></Metadata><Metadata domain="IMD"/></PAMDataset>'
+    )
+    (tmp_path / "yard_20231005.XML").write_text("<isd><IMD><IMAGE><SATID>WV03</SATID></IMAGE></IMD></isd>")
+    (tmp_path / "yard_20231005.IMD").write_text("numRows = 80;\nEND;\n")
+    (tmp_path / "yard_20231005_rpc.txt").write_text("LINE_OFF: 1\n")
+    with rasterio.open(path) as dataset:
+        listed = {Path(name).suffix for name in dataset.files}
+    assert {".xml", ".XML"} <= listed
     survey = find_scenes([tmp_path])
     assert len(survey.scenes) == 1
     assert "is a copy of" in survey.rejected[0].reason

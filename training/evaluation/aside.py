@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from detector.console import tell
+from detector.telling import note
 from training.evaluation.pairing import Pairing
 from training.evaluation.truthfile import TruthFile
 
@@ -69,7 +69,7 @@ class Aside:
     def tell(self) -> None:
         """Say it on stderr."""
         for line in self.lines():
-            tell(f"note: {line}", "yellow")
+            note(line)
 
     def lines(self) -> Iterator[str]:
         """One line for each that there is any of."""
