@@ -20,7 +20,6 @@ from detector.runfolder import read_record, read_tables
 from detector.store import write_json
 from detector.tally.calibration_file import CalibrationFile, Measured, load_calibration, save_calibration
 from detector.telling import console, tell
-from training.calibrate import labelled_scenes
 from training.evaluation.counting.measure import Effort, Material, measure_counts
 from training.evaluation.counting.page import write_counting_page
 from training.evaluation.truth import read_places
@@ -64,11 +63,7 @@ def find_material(run: Path, truth: Path, calibration_run: Path, calibration_tru
         scenes=scenes,
         places={(str(place.scene["scene_id"]), place.facility_id): place for place in places},
         calibration=calibration,
-        labelled={group: labelled_scenes(fitted, classes, table) for group, classes in table.groups.items()},
-        threshold={
-            group: record["weights"]["threshold"][table.family_of(classes[0])]
-            for group, classes in table.groups.items()
-        },
+        fitted=fitted,
         config=count_config(),
         classes=table,
     )

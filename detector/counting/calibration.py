@@ -1,8 +1,9 @@
 """Algorithm R, steps 1 and 2: which detections are true, and which share of the true objects is found.
 
-True: p_i = expit(w0 + w1 z_i + w2 x + d) with a scene effect d ~ N(0, tau2), ridge logistic regression. z_i is the
-logit of the detector's probability that i is of the group, whatever it names i: a railcar that it calls a locomotive
-is still a railcar, and its score is shared out over both, so that counting names would lose it.
+True: p_i = expit(w0 + w1 z_i + w2 x) over all scenes, ridge logistic regression; in a scene the logits, drawn apart so
+that the mean stays p_i, have an effect d ~ N(0, tau2) in common. z_i is the logit of the detector's probability that i
+is of the group, whatever it names i: a railcar that it calls a locomotive is still a railcar, and its score is shared
+out over both, so that counting names would lose it.
 Found: R ~ Beta(k m, k (1 - m)), logit m = t0 + t1 x + t2 q, penalised beta-binomial likelihood with a Laplace
 posterior; q is the scene's score quality. d and R share a Gaussian copula.
 """
@@ -21,6 +22,7 @@ _PRIOR_MEAN = np.r_[1.7, np.zeros(len(METADATA) + 1), np.log(10.0)]  # t0, t1 (K
 _PRIOR_SD = np.r_[1.5, np.full(len(METADATA) + 1, 0.5), 1.0]
 _COPULA_SHRINK = 20.0
 _MIN_SCENES = 3
+_C2 = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,21 @@ class Model:
     truth_sd: float = 0.0
 
     def truth_logit(self, sample: Sample) -> Floats:
-        """(D,) logit of the probability that each detection is true, at d = 0."""
+        """(D,) logit of the probability that each detection is true, over all scenes that it may be of."""
         z = logit(sample.scores)
         return np.asarray(self.truth[0] + self.truth[2:] @ self.scaler(sample) + self.truth[1] * z, dtype=np.float64)
 
     def p_true(self, sample: Sample) -> Floats:
         """(D,) calibrated probability that each detection is an object of the group."""
         return np.asarray(expit(self.truth_logit(sample)), dtype=np.float64)
+
+    def in_a_scene(self, truth_logit: Floats) -> Floats:
+        """(D,) the same in a scene of effect d = 0: with d ~ N(0, tau2) added, the mean probability is p again.
+
+        The normal logit's mean is that of a logit by 1 / sqrt(1 + c2 tau2) as large (Zeger, Liang, Albert, Models for
+        longitudinal data, 1988). Without it, draws of many faint detections are too many by a fifth and more.
+        """
+        return np.asarray(np.sqrt(1 + _C2 * self.tau2) * truth_logit, dtype=np.float64)
 
     def recall_features(self, sample: Sample, truth_logit: Floats | None = None) -> Floats:
         """(2 + K,) 1, x, q: what logit m is linear in; `truth_logit` where it is known already."""

@@ -33,6 +33,9 @@ class Share:
 def visible_share(seen: Floats, total: Floats, area_share: float) -> Share:
     """Share pi = (visible objects in the history + 6 c) / (all objects + 6), concentration by moments.
 
+    Of N objects, a share m in view varies by m (1 - m) (1 / N + (1 - 1 / N) / (concentration + 1)) from date to date:
+    dates with a single object say nothing of the concentration.
+
     Args:
         seen: (n,) counts inside today's visible part on fully seen earlier dates; may be empty.
         total: (n,) counts in the whole facility on the same dates.
@@ -47,10 +50,11 @@ def visible_share(seen: Floats, total: Floats, area_share: float) -> Share:
         return Share(mean, _CONCENTRATION)
     weight = everywhere[occupied] / everywhere[occupied].sum()
     share = seen[occupied] / everywhere[occupied]
-    between = float(weight @ (share - mean) ** 2) - binomial * float(weight @ (1 / everywhere[occupied]))
-    moments = binomial / max(between, 1e-6) - 1
-    # n dates say as much as n / (n + 5) of the answer; the rest is the default.
-    kept = n / (n + 5)
+    told = 1 - float(weight @ (1 / everywhere[occupied]))
+    between = float(weight @ (share - mean) ** 2) - binomial * (1 - told)
+    moments = binomial * told / max(between, 1e-6) - 1
+    # n dates say as much as n / (n + 5) of the answer, less where they hold few objects; the rest is the default.
+    kept = n * told / (n * told + 5)
     blended = np.exp(kept * np.log(np.clip(moments, *_CONCENTRATION_RANGE)) + (1 - kept) * np.log(_CONCENTRATION))
     return Share(mean, float(np.clip(blended, *_CONCENTRATION_RANGE)))
 

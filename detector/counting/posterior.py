@@ -11,6 +11,7 @@ from detector.counting.samples import METADATA, Bools, Floats, Sample
 
 _MIN_RECALL = 0.05
 _LEAST_LOGIT = -600.0  # so that odds stay finite
+_UNFOUND = 0.1  # counts as found, so that scenes in which nothing was found may hold objects
 _SURELY_Z = 4.753424
 """The normal quantile of 1 - 1e-6."""
 
@@ -91,8 +92,8 @@ class Draws:
 def objects_among(there: Floats, found: Floats, missed: Floats, share: Floats | float, at_z: Floats) -> Floats:
     """Objects in a part of a scene; all arguments broadcast.
 
-    The misses given the found objects are a sum of as many equal parts and a half, so each is in the part with the
-    probability (found there + share / 2) / (found + 1/2): Binomial, here by its normal approximation.
+    The misses given the found objects are a sum of as many equal parts and a tenth, so each is in the part with the
+    probability (found there + share / 10) / (found + 1/10): Binomial, here by its normal approximation.
 
     Laws: never more than found and missed together, draw by draw; all of them where the part is the whole; none where
     it is empty.
@@ -104,7 +105,7 @@ def objects_among(there: Floats, found: Floats, missed: Floats, share: Floats | 
         share: of the scene's area, the part's.
         at_z: standard normals.
     """
-    part = (there + share / 2) / (found + 0.5)
+    part = (there + share * _UNFOUND) / (found + _UNFOUND)
     mean = part * missed
     in_part = np.clip(np.rint(mean + np.sqrt(mean * (1 - part)) * at_z), 0, missed)
     return np.asarray(there + in_part, dtype=np.float64)
@@ -123,7 +124,8 @@ def draw_counts(
 ) -> Floats:
     """(n_draws,) whole numbers: draws of N = true positives + misses.
 
-    True positives given the scene effect are Poisson-binomial; misses given them are NegBin(TP + 1/2, R).
+    True positives given the scene effect are Poisson-binomial; misses given them are NegBin(TP + 0.1, R):
+    the prior of N is N^-0.9. That a half would say more of scenes with nothing in them, docs/method.md shows.
 
     Args:
         model: of the group.
@@ -140,7 +142,8 @@ def draw_objects(
 ) -> Draws:
     """As `draw_counts`, detection by detection."""
     effect, recall = draw_effects(model, sample, joint or Joint.draw(n_draws, rng, rng))
-    return draw_given_effects(model.truth_logit(sample), effect[:n_draws], recall[:n_draws], rng)
+    logits = model.in_a_scene(model.truth_logit(sample))
+    return draw_given_effects(logits, effect[:n_draws], recall[:n_draws], rng)
 
 
 def draw_effects(model: Model, sample: Sample, joint: Joint) -> tuple[Floats, Floats]:
@@ -195,7 +198,7 @@ class Scenes:
         mean_logit = features @ self._theta.T + _recall_shift(unknown, self._theta)
         recall = self._recall(_recall_normals(self.model, normals), mean_logit)
         effects = _effects(self.model, self.parameters, normals, unknown)
-        return _draw(logits, effects, _possible(recall), rngs)
+        return _draw([self.model.in_a_scene(each) for each in logits], effects, _possible(recall), rngs)
 
 
 def _parameters(model: Model, normals: Floats) -> Floats:
@@ -231,7 +234,7 @@ def draw_given_effects(truth_logit: Floats, effect: Floats, recall: Floats, rng:
     values never lowers any of them.
 
     Args:
-        truth_logit: (D,) per detection, at d = 0.
+        truth_logit: (D,) per detection, at d = 0 (`Model.in_a_scene`).
         effect: (n,) scene effects.
         recall: (n,) recalls.
         rng: draws one uniform per detection and draw, and one per draw for the misses.
@@ -247,7 +250,7 @@ def _draw(
     for i, (truth_logit, rng) in enumerate(zip(truth_logits, rngs, strict=True)):
         missed_at[i] = rng.random(effect.shape[1])
         trues.append(_which_true(truth_logit, effect[i], rng))
-    size = np.array([column_sums(is_true) for is_true in trues]) + 0.5
+    size = np.array([column_sums(is_true) for is_true in trues]) + _UNFOUND
     missed = nbinom_quantile(missed_at.ravel(), size.ravel(), recall.ravel()).reshape(size.shape)
     return [Draws(*each) for each in zip(trues, missed, strict=True)]
 

@@ -229,6 +229,7 @@ def partly_seen(
     inner_low, inner_high = count, count
     for level in LEVELS:
         _, start, end = quantiles(seen.inflated(level) + hidden, level)
+        start, end = max(start, seen.low[level]), max(end, seen.high[level])  # what is seen is a part of the whole
         inner_low, inner_high = min(inner_low, start), max(inner_high, end, inner_low + 1)
         low[level], high[level] = inner_low, inner_high
     published = {"count": count if kind == "total" else nan, **interval_columns(low, high)}

@@ -52,21 +52,28 @@ def detected_errors(places: Sequence[Place], n_detected: Floats, n_true: Floats)
 
 
 def counts_with_truth(counts: pd.DataFrame, places: Sequence[Place], group: str, table: ClassTable) -> pd.DataFrame:
-    """Fully seen rows of a group with the columns n_true and place, from the best scene of each date."""
+    """Fully seen rows of a group with the columns n_true and place, those of the scene that was counted.
+
+    Rows whose scene has no truth, or does not show the facility whole by itself, are left out.
+
+    Args:
+        counts: as `training.evaluation.measure.read_counts` gives them, with the scene_id of each row.
+        places: the places.
+        group: the group.
+        table: the class table.
+    """
     rows = [
         {
+            "scene_id": str(place.scene["scene_id"]),
             "facility_id": place.facility_id,
-            "date": pd.Timestamp(place.scene["acquired"]).date(),
             "observed": float(place.scene["observed_fraction"]),
             "n_true": int(of_group(place.truth, table.groups[group]).sum()),
             "place": position,
         }
         for position, place in enumerate(places)
     ]
-    known = pd.DataFrame(rows).sort_values("observed", kind="stable").groupby(["facility_id", "date"]).last()
     mine = counts[counts["group"] == group]
-    mine = mine.assign(facility_id=mine["facility_id"].astype(str), date=pd.to_datetime(mine["date"]).dt.date)
-    joined = mine.merge(known.reset_index(), on=["facility_id", "date"])
+    joined = mine.merge(pd.DataFrame(rows), on=["scene_id", "facility_id"])
     is_full = (joined["observed_fraction"] >= _FULLY_SEEN) & (joined["observed"] >= _FULLY_SEEN)
     return joined[is_full & joined["count"].notna()]
 

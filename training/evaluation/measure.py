@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector.config import class_table
+from detector.config import ClassTable, class_table, count_config
 from detector.geometry import Bools, Floats
+from detector.runfolder import read_tables
+from detector.tally.sightings import find_sightings, find_views
 from training.evaluation.boxes import box_quality
 from training.evaluation.counts import counts_with_truth, detected_errors, estimate_errors
 from training.evaluation.detection import LOOSE, AllIous, Judged, Scored, figures, precision_at_recalls
@@ -45,9 +47,26 @@ def evaluate(run: Path, truth: Path, *, page: Path | None = None) -> dict[str, A
 
 
 def read_counts(run: Path) -> pd.DataFrame | None:
-    """The counts table of a run, if there is one."""
+    """The counts table of a run, if there is one, with the column scene_id: the scene that each row was counted on.
+
+    That is the best scene of the date, whose truth its count is judged by. facility_id is text, date a `datetime.date`.
+
+    Raises:
+        UsageError: a table is missing or damaged, or an earlier version made it.
+    """
     path = run / "counts.parquet"
-    return pd.read_parquet(path) if path.exists() else None
+    if not path.exists():
+        return None
+    counts = pd.read_parquet(path)
+    counts = counts.assign(facility_id=counts["facility_id"].astype(str), date=pd.to_datetime(counts["date"]).dt.date)
+    return counts.merge(_counted_scenes(run), on=["facility_id", "date"])
+
+
+def _counted_scenes(run: Path) -> pd.DataFrame:
+    """The best scene of each facility and date of a run: facility_id, date, scene_id."""
+    sightings = find_sightings(find_views(*read_tables(run), class_table()), count_config().same_time_minutes)
+    rows = [(facility, one.date, one.views[0].scene_id) for facility, seen in sightings.items() for one in seen]
+    return pd.DataFrame(rows, columns=["facility_id", "date", "scene_id"])
 
 
 def measure(scored: Scored, counts: pd.DataFrame | None) -> dict[str, Any]:
@@ -56,7 +75,8 @@ def measure(scored: Scored, counts: pd.DataFrame | None) -> dict[str, Any]:
     Returns:
         n_scenes, n_facilities; by group `groups`: `detection.figures`, curve (precision by recall), boxes, scores,
         empty, counts and slices; by class and by family of classes `classes` and `families`: `detection.figures`;
-        `confusion` of classes at IoU 0.3; `scenes`, one short row per scene. A value that does not exist is None.
+        `confusion` of classes at IoU 0.3; `scenes`, one short row per scene. A value that does not exist is None; so
+        are the scores of p_true for a group that owns no class (`own_classes`).
     """
     table, places = scored.table, scored.places
     judged = {group: AllIous.of(scored, classes) for group, classes in table.groups.items()}
@@ -85,7 +105,7 @@ def _group(scored: Scored, judged: AllIous, group: str, counts: pd.DataFrame | N
         "boxes": box_quality(scored.places, loose),
         "scores": {
             "score": reliability(loose.score, loose.is_true),
-            "p_true": reliability(*_p_true(scored, loose, scored.table.groups[group])),
+            "p_true": reliability(*_p_true(scored, loose, own_classes(scored.table, group))),
         },
         "empty": empty_scenes(scored.places, strict),
         "counts": {
@@ -110,6 +130,11 @@ def _curve(judged: Judged) -> list[float]:
     if n_true == 0 or judged.score.size == 0:
         return []
     return [round(float(v), 4) for v in precision_at_recalls(judged.score, judged.is_true, n_true)]
+
+
+def own_classes(table: ClassTable, group: str) -> tuple[str, ...]:
+    """The classes whose p_true is the probability of this group: p_true is of the first group that holds a class."""
+    return tuple(name for name in table.groups[group] if table.group_of(name) == group)
 
 
 def _p_true(scored: Scored, judged: Judged, classes: tuple[str, ...]) -> tuple[Floats, Bools]:

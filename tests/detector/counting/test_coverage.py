@@ -30,6 +30,16 @@ def test_steady_shares_are_more_certain_than_wild_ones() -> None:
     assert steady.concentration > 5 * wild.concentration
 
 
+@pytest.mark.parametrize("mean_total", [1.5, 3.0, 30.0])
+def test_dates_with_few_objects_make_shares_no_steadier(mean_total: float) -> None:
+    rng, found = np.random.default_rng(1), []
+    for _ in range(100):
+        total = rng.poisson(mean_total * rng.gamma(3, 1 / 3, 60)).astype(float)
+        seen = rng.binomial(total.astype(int), rng.beta(8 * 0.6, 8 * 0.4, 60)).astype(float)
+        found.append(visible_share(seen, total, 0.6).concentration)
+    assert 5 <= np.median(found) <= 12  # 8 is true
+
+
 @pytest.mark.parametrize("area", [0.3, 0.5, 0.7, 0.9])
 def test_totals_of_partly_seen_yards_are_covered(area: float) -> None:
     rng = np.random.default_rng(int(100 * area))

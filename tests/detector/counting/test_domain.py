@@ -47,6 +47,46 @@ def test_scenes_of_new_facilities_stay_silent(n_facilities: int, n_dates: int, w
     assert np.mean(silent) >= wanted - 2 * np.hypot(np.sqrt(0.99 * 0.01 / len(silent)), 0.008 / np.sqrt(20))
 
 
+def known_in(share: float, names: tuple[str, ...], table: Floats, rng: np.random.Generator) -> Floats:
+    """The scenes where these features are known in about that share of them."""
+    table = table.copy()
+    for name in names:
+        table[rng.random(len(table)) >= share, NAMES.index(name)] = np.nan
+    return table
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.6])
+def test_scenes_that_tell_what_few_of_the_calibration_did_stay_silent(share: float) -> None:
+    rng = np.random.default_rng(11)
+    silent = []
+    for _ in range(12):
+        table, facility = looks(60, 3, rng, missing=0.0)
+        fitted = fit_domain(known_in(share, ("off_nadir_deg", *OBJECTS[:3]), table, rng), facility)
+        new, _ = looks(200, 1, rng, missing=0.0)
+        silent += [fitted.outside(row) == () for row in new]
+    assert np.mean(silent) >= 0.99 - 2 * np.hypot(np.sqrt(0.99 * 0.01 / len(silent)), 0.008 / np.sqrt(12))
+
+
+def test_a_feature_that_hardly_any_scene_knows_never_speaks_and_moves_no_limit() -> None:
+    rng = np.random.default_rng(12)
+    table, facility = looks(60, 3, rng, missing=0.0)
+    i = NAMES.index("off_nadir_deg")
+    rare, never = (fit_domain(known_in(share, ("off_nadir_deg",), table, rng), facility) for share in (0.1, 0.0))
+    assert np.isnan(rare.centre[i])
+    assert np.array_equal(rare.limit, never.limit)
+    wild = np.full(len(NAMES), np.nan)
+    wild[i] = 89.0
+    assert rare.outside(wild) == ()
+
+
+def test_a_feature_of_few_facilities_never_speaks_however_many_scenes_they_have() -> None:
+    table, facility = looks(60, 3, np.random.default_rng(13), missing=0.0)
+    for n_facilities, is_used in ((19, False), (20, True)):
+        some = table.copy()
+        some[3 * n_facilities :, 0] = np.nan
+        assert np.isfinite(fit_domain(some, facility).centre[0]) == is_used
+
+
 def test_no_calibration_scene_is_outside_unless_the_limit_says_so() -> None:
     table, facility = looks(30, 3, np.random.default_rng(3))
     fitted = fit_domain(table, facility)

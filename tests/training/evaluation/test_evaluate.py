@@ -6,6 +6,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from typer.testing import CliRunner
@@ -14,10 +15,12 @@ from detector.cli import app
 from detector.config import class_table, count_config
 from detector.errors import UsageError
 from detector.tally.counts import count_run
-from tests.simulated_run import Tables, inside, yard_run
+from tests.simulated_run import Tables, inside, join, yard_run
 from tests.simulation import World
 from training.evaluate import main
-from training.evaluation.measure import evaluate
+from training.evaluation.counts import counts_with_truth
+from training.evaluation.measure import evaluate, read_counts
+from training.evaluation.truth import read_places
 
 EASY = World(facility_sd=0.05, scene_sd=0.1, string_sd=0.1, false_per_scene=2.0, recall_logit=3.0)
 
@@ -61,6 +64,35 @@ def test_a_run_is_evaluated_whole(folders: tuple[Path, Path, Tables], capsys: py
     assert result["groups"]["locomotive"]["recall_50"] is None
     assert result["classes"]["railcar"]["f1_50"] == railcar["f1_50"]
     assert sum(scene["railcar"]["n_true"] for scene in result["scenes"]) == 52
+
+
+def two_hours(sharper: str, dull: str) -> Tables:
+    """Two scenes of one date, hours apart, named so: the sharper one holds 30 railcars, the other 8."""
+    runs = []
+    for name, number, hour, sharpness in ((sharper, 30, 6, 1.0), (dull, 8, 11, 0.5)):
+        one = yard_run({date(2023, 1, 5): number}, np.random.default_rng(number), world=EASY)
+        acquired = pd.Timestamp(2023, 1, 5, hour, tz="UTC")
+        scene_id = f"{name}_20230105-0123abcd"
+        scenes = one.scenes.assign(scene_id=scene_id, acquired=acquired, sharpness=sharpness)
+        detections = one.detections.assign(scene_id=scene_id, acquired=acquired)
+        runs.append(Tables(detections, scenes, {scene_id: next(iter(one.truth.values()))}))
+    return join(sorted(runs, key=lambda run: min(run.truth)))
+
+
+@pytest.mark.parametrize(("sharper", "dull"), [("a", "b"), ("b", "a")])
+def test_a_date_is_judged_by_the_scene_that_was_counted(tmp_path: Path, sharper: str, dull: str) -> None:
+    run, truth = tmp_path / "run", tmp_path / "truth"
+    tables = two_hours(sharper, dull)
+    tables.write(run, truth)
+    count(run, tables)
+    counts, table = read_counts(run), class_table()
+    assert counts is not None
+    rows = counts_with_truth(counts, read_places(run, truth, table.names), "railcar", table)
+    assert rows["n_true"].tolist() == [30]
+    assert rows["flags"].str.contains("other_times_unused").all()
+    # What the other scene shows says nothing of this count.
+    (truth / f"{sharper}_20230105.truth.geojson").unlink()
+    assert counts_with_truth(counts, read_places(run, truth, table.names), "railcar", table).empty
 
 
 def test_truth_in_another_crs_gives_the_same(folders: tuple[Path, Path, Tables], tmp_path: Path) -> None:

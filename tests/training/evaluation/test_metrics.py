@@ -10,9 +10,12 @@ from tests.training.evaluation.places import RAILCAR, boxes, found, place, score
 from training.evaluation.boxes import box_errors, box_quality
 from training.evaluation.counts import count_errors, detected_errors, estimate_errors
 from training.evaluation.detection import AllIous
+from training.evaluation.measure import measure
+from training.evaluation.plots import reliability_plot
 from training.evaluation.reliability import reliability
 from training.evaluation.slices import Objects as TrueObjects
 from training.evaluation.slices import empty_scenes, object_slices, place_slices, sliced
+from training.evaluation.tables import tables
 
 
 def test_count_errors_by_hand() -> None:
@@ -75,6 +78,20 @@ def test_reliability_by_hand() -> None:
     assert got["brier"] == pytest.approx((0.01 + 0.7225 + 0.01) / 3)
     assert [(bin_["n"], bin_["share_true"]) for bin_ in got["bins"]] == [(2, 0.5), (1, 1.0)]
     assert reliability(np.array([np.nan]), np.array([True])) is None
+
+
+def test_p_true_is_judged_only_for_the_group_that_it_is_of() -> None:
+    names = ["railcar", "tarped_railcar", "tarped_container"]
+    one = place(found([0, 50, 100], [0.9, 0.8, 0.7], names, p_true=[0.9, 0.8, 0.7]), truth([0, 50, 100], names))
+    result = measure(scored(one), None)
+    p_true = {group: entry["scores"]["p_true"] for group, entry in result["groups"].items()}
+    assert (p_true["railcar"]["n"], p_true["container"]["n"]) == (2, 1)
+    assert p_true["tarped"] is None  # its boxes say how likely they are railcars or containers
+    assert result["groups"]["tarped"]["scores"]["score"]["n"] == 2
+    assert "p_true" not in str(reliability_plot(result["groups"]["tarped"]["scores"]))
+    shapes = tables(result)[2]
+    ece = dict(zip(shapes.columns[0].cells, shapes.columns[-1].cells, strict=True))
+    assert (ece["tarped"], ece["railcar"]) == ("-", f"{p_true['railcar']['ece']:.3f}")
 
 
 @settings(deadline=None)

@@ -108,13 +108,26 @@ class Forecast:
         return np.asarray(self.high[level] - self.low[level], dtype=np.float64)
 
 
+def has_one_truth(sighting: Sighting, best: Place) -> bool:
+    """Whether the truth of a date's best scene is that of all that the date shows.
+
+    It is where there is no other scene, or where the best one alone shows the facility whole, but for slivers: truth is
+    limited to what its own scene shows, and a mosaic shows more.
+
+    Args:
+        sighting: the date.
+        best: its best scene with its truth.
+    """
+    return sighting.n_scenes == 1 or float(best.scene["observed_fraction"]) >= FULLY_SEEN
+
+
 def find_dates(
     sightings: Mapping[str, Sequence[Sighting]], places: Mapping[tuple[str, str], Place], tally: Tally
 ) -> tuple[Dates, Forecast]:
     """The dates whose truth is known, and what algorithm R says of them, as in the counts table of their run.
 
-    The truth is that of the date's best scene. A partly seen date is judged by what stands in its visible part; where
-    that is a mosaic of several scenes no one truth fits, and the date is left out.
+    The truth is that of the date's best scene. A partly seen date is judged by what stands in its visible part. Where
+    no one truth fits (`has_one_truth`), the date is left out.
 
     Args:
         sightings: by facility.
@@ -127,7 +140,7 @@ def find_dates(
         for sighting in sightings[facility_id]:
             best = sighting.views[0]
             place = places.get((best.scene_id, facility_id))
-            if place is None or not (sighting.is_full or sighting.n_scenes == 1):
+            if place is None or not has_one_truth(sighting, place):
                 continue
             n_true = float(of_group(place.truth, tally.classes).sum())
             rows.append((facility_id, n_true, float(best.n_detected(tally.classes)), sighting.observed))

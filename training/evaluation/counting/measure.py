@@ -9,7 +9,6 @@ import geopandas as gpd
 import numpy as np
 
 from detector.config import ClassTable, CountConfig
-from detector.counting.samples import Labelled
 from detector.counting.surge import Rules
 from detector.errors import UsageError
 from detector.tally.calibration_file import CalibrationFile
@@ -56,8 +55,7 @@ class Material:
         detections, scenes: tables of the run.
         places: its scenes and facilities with truth.
         calibration: of the weights.
-        labelled: by group, the scenes that the rivals are fitted on.
-        threshold: by group, the operating threshold of its family.
+        fitted: scenes and facilities that the weights were calibrated on; the rivals are fitted on them too.
         config: counting settings.
         classes: the class table.
     """
@@ -66,8 +64,7 @@ class Material:
     scenes: gpd.GeoDataFrame
     places: Mapping[tuple[str, str], Place]
     calibration: CalibrationFile
-    labelled: Mapping[str, Sequence[Labelled]]
-    threshold: Mapping[str, float]
+    fitted: Sequence[Place]
     config: CountConfig
     classes: ClassTable
 
@@ -94,7 +91,7 @@ def measure_counts(material: Material, effort: Effort | None = None) -> dict[str
     seconds = process_time() - started
     groups: dict[str, Any] = {}
     for group, (dates, ours) in found.items():
-        tallied = Tallied.of(material.labelled[group], material.threshold[group])
+        tallied = Tallied.of(material.fitted, material.classes.groups[group], material.classes)
         forecasts = _forecasts(dates, ours, tallied, effort.seed)
         if forecasts is not None:
             groups[group] = group_figures(dates, forecasts)

@@ -16,6 +16,7 @@ from detector.tally.baseline import EyeCounts, baseline
 from detector.tally.counts import partly_seen
 from detector.tally.estimates import Tally
 from detector.tally.sightings import Sighting
+from training.evaluation.counting.dates import has_one_truth
 from training.evaluation.counting.scores import share_of
 from training.evaluation.matching import of_group
 from training.evaluation.truth import Place
@@ -81,7 +82,7 @@ def find_cuts(
     shares: Sequence[Sequence[float]] = SHARES,
     seed: int = 0,
 ) -> list[Cut]:
-    """Cuts of all fully seen dates whose truth is known.
+    """Cuts of all fully seen dates whose truth is known, and one (`has_one_truth`).
 
     Args:
         sightings: by facility.
@@ -98,6 +99,8 @@ def find_cuts(
         for sighting in seen:
             place = places.get((sighting.views[0].scene_id, facility_id))
             if place is None or not sighting.is_full or sighting.visible.is_empty:
+                continue
+            if not has_one_truth(sighting, place):
                 continue
             n_true = float(of_group(place.truth, classes).sum())
             past = tuple(other for other in seen if other is not sighting)

@@ -62,7 +62,7 @@ class Pool:
         """Whether a true number within a tenth of `number` was evaluated."""
         return bool((np.abs(self.n_true - number) <= _TOLERANCE * number).any())
 
-    def date(self, number: int, rank: Index, rng: np.random.Generator) -> int:
+    def date(self, number: int, rank: Index, rng: np.random.Generator, without: Sequence[int] | Index = ()) -> int:
         """A date near `number`, at random among those of the three best ranked facilities that have one.
 
         A history thus comes from few facilities, and keeps what the detector does to all dates of a facility.
@@ -71,8 +71,11 @@ class Pool:
             number: the true number that is wanted.
             rank: (F,) rank of each facility in this history.
             rng: random numbers.
+            without: dates that are not taken, unless there is no other near that number.
         """
         near = self.near(number)
+        others = near[~np.isin(near, without)]
+        near = others if others.size else near
         ranks = rank[self.facility[near]]
         few = np.unique(ranks)[:_FEW]
         return int(rng.choice(near[ranks <= few[-1]]))
@@ -91,19 +94,26 @@ class History:
     rank: Index
 
 
+def usual_numbers(mean: float, length: int, rng: np.random.Generator) -> Index:
+    """(length,) draws of the negative binomial of that mean and dispersion `PSI`."""
+    return rng.poisson(mean * rng.gamma(1 / PSI, PSI, length))
+
+
 def history(pool: Pool, mean: float, length: int, rng: np.random.Generator) -> History:
-    """Dates whose true numbers are near draws of the negative binomial of that mean and dispersion `PSI`."""
+    """Dates whose true numbers are near usual ones of that mean."""
     rank = rng.permutation(int(pool.facility.max()) + 1)
-    numbers = rng.poisson(mean * rng.gamma(1 / PSI, PSI, length))
+    numbers = usual_numbers(mean, length, rng)
     return History(np.array([pool.date(int(number), rank, rng) for number in numbers]), rank)
 
 
 def quiet(pool: Pool, mean: float, length: int, n: int, rng: np.random.Generator) -> list[Verdict]:
-    """Verdicts on n dates that are like their histories."""
+    """Verdicts on n dates that are like their histories, but in none of them: a date is no surprise to itself."""
     found = []
     for _ in range(n):
-        dates = history(pool, mean, length + 1, rng).dates
-        found.append(assess(pool.take(dates[-1:]), pool.take(dates[:-1])))
+        past = history(pool, mean, length, rng)
+        number = int(usual_numbers(mean, 1, rng)[0])
+        today = pool.date(number, past.rank, rng, without=past.dates)
+        found.append(assess(pool.take([today]), pool.take(past.dates)))
     return found
 
 

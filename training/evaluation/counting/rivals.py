@@ -1,6 +1,6 @@
 """The usual ways to put an interval on a count, fitted on the scenes that algorithm R was calibrated on.
 
-Each sees a scene as one number n, the detections at the operating threshold.
+Each sees a scene as one number n, the detections at the operating threshold that are named one of the group.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from detector.config import ClassTable
 from detector.counting.inflation import LEVELS
-from detector.counting.samples import Floats, Labelled
+from detector.counting.samples import Floats
 from training.evaluation.counting.dates import Forecast
+from training.evaluation.detection import LOOSE
+from training.evaluation.matching import label, match
+from training.evaluation.truth import Place
 
 Rival = Callable[[Floats], Forecast]
 _DRAWS = 1000
@@ -19,11 +23,11 @@ _DRAWS = 1000
 
 @dataclass(frozen=True)
 class Tallied:
-    """What the rivals know of S labelled scenes.
+    """What the rivals know of S scenes with truth.
 
     Attributes:
-        n_found: (S,) detections at the operating threshold.
-        n_right: (S,) those of them that are true objects.
+        n_found: (S,) detections that are named one of the group, at or above the operating threshold.
+        n_right: (S,) those of them that are true objects of the group.
         n_true: (S,) true objects.
         code: (S,) number of each scene's facility, from 0.
     """
@@ -34,20 +38,26 @@ class Tallied:
     code: "np.ndarray[tuple[int], np.dtype[np.intp]]"
 
     @classmethod
-    def of(cls, scenes: Sequence[Labelled], threshold: float) -> "Tallied":
-        """Of labelled scenes.
+    def of(cls, places: Sequence[Place], classes: tuple[str, ...], table: ClassTable) -> "Tallied":
+        """Of places, counted as `Dates.n_detected` is: what a rival is fitted on is what it is given.
 
         Args:
-            scenes: of the calibration run.
-            threshold: the operating threshold.
+            places: of the calibration run.
+            classes: of the group.
+            table: the class table.
         """
-        detected = [scene.sample.scores >= threshold for scene in scenes]
-        return cls(
-            np.array([float(mask.sum()) for mask in detected]),
-            np.array([float((mask & s.is_true).sum()) for mask, s in zip(detected, scenes, strict=True)]),
-            np.array([float(scene.n_true) for scene in scenes]),
-            np.unique([scene.facility for scene in scenes], return_inverse=True)[1],
-        )
+        numbers = np.array([_numbers(place, classes, table) for place in places], dtype=np.float64).reshape(-1, 3)
+        code = np.unique([place.facility_id for place in places], return_inverse=True)[1]
+        n_found, n_right, n_true = numbers.T
+        return cls(n_found, n_right, n_true, code)
+
+
+def _numbers(place: Place, classes: tuple[str, ...], table: ClassTable) -> tuple[int, int, int]:
+    """n_found, n_right and n_true of one place, matched at the IoU of the calibration."""
+    found = place.found
+    is_counted = found.detected & np.isin(found.class_name, classes)
+    labels = label(found, place.truth, match(found, place.truth, LOOSE, table), classes)
+    return int(is_counted.sum()), int((is_counted[labels.row] & labels.is_true).sum()), labels.n_true
 
 
 def rivals(scenes: Tallied, seed: int = 0) -> dict[str, Rival]:

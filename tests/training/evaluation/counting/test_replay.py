@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from detector.counting.surge import Rules
+from detector.counting.background import Counts
+from detector.counting.surge import Rules, Verdict, assess
+from training.evaluation.counting import replay as replaying
 from training.evaluation.counting.dates import Dates, Forecast
 from training.evaluation.counting.replay import Pool, histories_around_20, history, quiet, replay
 
@@ -39,6 +41,34 @@ def test_dates_come_from_the_best_ranked_facilities() -> None:
     wanted = set(np.sort(np.unique(rank[pool.facility[near]]))[:3])
     taken = {int(rank[pool.facility[pool.date(60, rank, rng)]]) for _ in range(60)}
     assert taken == wanted
+
+
+def test_dates_that_are_used_stand_back_where_another_has_the_number() -> None:
+    pool = Pool.of(*evaluated(0.1))
+    rng = np.random.default_rng(1)
+    rank = rng.permutation(int(pool.facility.max()) + 1)
+    near = pool.near(7)
+    for last in near:
+        assert {pool.date(7, rank, rng, without=near[near != last]) for _ in range(20)} == {int(last)}
+    assert pool.date(7, rank, rng, without=near) in near
+
+
+def test_today_is_no_date_of_its_own_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_true = np.repeat(np.arange(60.0), 100)
+    name = np.arange(n_true.size, dtype=float)  # an estimate that tells which date it is of
+    rng = np.random.default_rng(3)
+    dates = Dates(tuple(f"f{k}" for k in rng.integers(5, size=name.size)), n_true, n_true, np.ones(name.size))
+    asked: list[tuple[float, list[float]]] = []
+
+    def told(today: Counts, past: Counts) -> Verdict:
+        asked.append((float(today.value[0]), past.value.tolist()))
+        return assess(today, past)
+
+    monkeypatch.setattr(replaying, "assess", told)
+    quiet(Pool.of(dates, Forecast(name, {0.95: name}, {0.95: name + 2}, name[:, None])), 8.0, 20, 30, rng)
+    assert len(asked) == 30
+    assert all(today not in past for today, past in asked)
+    assert {len(past) for _, past in asked} == {20}
 
 
 def test_a_history_has_the_numbers_that_were_drawn() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detector.counting.samples import Labelled, Sample
+from tests.training.evaluation.places import RAILCAR, TABLE, found, place, truth
 from training.evaluation.counting.dates import Forecast
 from training.evaluation.counting.rivals import Rival, Tallied, bootstrap, conformal, delta, poisson, rivals
 
@@ -103,8 +103,20 @@ def test_levels_nest_and_draws_are_whole() -> None:
         assert (forecast.draws == np.round(forecast.draws)).all()
 
 
-def test_labelled_scenes_are_cut_at_the_threshold() -> None:
-    scores = np.array([0.9, 0.6, 0.3, 0.1])
-    scene = Labelled(Sample(scores), np.array([True, False, True, False]), 4, "yard")
-    found = Tallied.of([scene, scene], 0.3)
-    assert (found.n_found[0], found.n_right[0], found.n_true[0], found.code.tolist()) == (3, 2, 4, [0, 0])
+def test_only_what_is_named_and_detected_counts() -> None:
+    names = ["tarped_railcar", "tarped_railcar", "railcar", "tarped_container", "tarped_railcar", "locomotive"]
+    seen = found([0, 50, 100, 150, 200, 250], [0.9, 0.9, 0.9, 0.6, 0.4, 0.9], names)
+    objects = truth([0, 50, 100, 150, 200, 300], ["tarped_railcar", "railcar", *["tarped_railcar"] * 4])
+    places = [place(seen, objects, facility="b"), place(found([], []), truth([]), facility="a")]
+    tarped = Tallied.of(places, TABLE.groups["tarped"], TABLE)
+    # Named so and detected: at 0, 50 and 150. At 50 stands a railcar without tarpaulin, a container is no rail vehicle.
+    assert (tarped.n_found.tolist(), tarped.n_right.tolist(), tarped.n_true.tolist()) == ([3, 0], [1, 0], [5, 0])
+    assert tarped.code.tolist() == [1, 0]
+    locomotive = Tallied.of(places, TABLE.groups["locomotive"], TABLE)
+    assert (locomotive.n_found[0], locomotive.n_right[0], locomotive.n_true[0]) == (1, 0, 0)
+
+
+def test_what_lies_on_ignored_ground_is_found_but_not_right() -> None:
+    one = place(found([0, 50], [0.9, 0.9]), truth([0, 50], care=[True, False]))
+    railcar = Tallied.of([one], RAILCAR, TABLE)
+    assert (railcar.n_found[0], railcar.n_right[0], railcar.n_true[0]) == (2, 1, 1)
