@@ -70,7 +70,7 @@ dataset: $(FULL)  ## cut SCENES into training tiles in DATA
 	$(BIN)/python -m training.dataset --scenes $(SCENES) --out $(DATA) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS)@$(BACKGROUNDS_GSD_M))
 
-mine: $(CORE)  ## repeat the tiles of DATA on which WEIGHTS are wrong most; then train again
+mine: $(CORE)  ## repeat the tiles of DATA on which WEIGHTS are wrong most; then: make train OUT=runs/mined START=runs/train/weights/best.pt
 	$(BIN)/python -m training.mine --data $(DATA) --weights $(WEIGHTS)
 
 train: $(FULL)  ## train on DATA (rendered and cut first where it is missing): CONFIG, DEVICES, OUT, HOURS, START, RESUME

@@ -26,7 +26,7 @@ from detector.store import write_json
 from detector.telling import tell
 from detector.weights import Weights, load_weights
 from training.evaluation.measure import evaluate
-from training.evaluation.truth import SUFFIX
+from training.formats.polygons import SUFFIX
 
 RESULT = Path("benchmarks/results/colours.json")
 FIGURES = ("n_true", "n_detected", "precision_50", "recall_50", "f1_50", "ap_50")

@@ -3,9 +3,9 @@
 python -m benchmarks.bench_grounds --backgrounds FOLDER@GSD_M [...] [--weights NAME] [--all] [--sheet FILE.png]
 
 `training.dataset --backgrounds` keeps a share of the pictures of each folder from training, by their names; they are
-judged, with --all every picture is. Each is brought to the model's GSD, as in training without a stretch, and cut into
-the model's tiles; every rail vehicle from the operating threshold on is false. Writes benchmarks/results/grounds.json;
---sheet draws the surest.
+judged, with --all every picture is. Each is read at the model's GSD as in training (`training.backgrounds.opened`) and
+cut into the model's tiles; what holds no data of them is no ground. Every rail vehicle from the operating threshold on
+is false. Writes benchmarks/results/grounds.json; --sheet draws the surest.
 """
 
 import argparse
@@ -23,10 +23,11 @@ from detector.backends import open_backend
 from detector.config import class_table, detect_config
 from detector.errors import RailcarsError, UsageError
 from detector.geometry import Floats, corners_from_xywhr
+from detector.raster import SceneReader
 from detector.store import write_json
 from detector.telling import tell
 from detector.weights import Weights, load_weights
-from training.backgrounds import Backgrounds, at_gsd
+from training.backgrounds import UNREADABLE, Backgrounds, PlainReader, opened
 from training.datasets.mining import padded, said
 from training.formats.reading import Source
 from training.settings import train_config
@@ -37,11 +38,19 @@ _AROUND_PX, _CELL_PX, _COLUMNS, _SHOWN = 70, 240, 8, 40
 
 @dataclass(frozen=True)
 class Ground:
-    """A tile of a picture without rail vehicles: the name of its folder, its file, and what of the tile it fills."""
+    """A tile of a picture without rail vehicles.
+
+    Attributes:
+        folder: the name of its folder.
+        path: its file.
+        pixels: (h, w, 3) what of the tile it fills.
+        n_valid: how many of these hold data.
+    """
 
     folder: str
     path: Path
     pixels: NDArray[np.uint8]
+    n_valid: int
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,20 @@ def grounds(given: Sequence[str], gsd_m: float, tile_px: int, *, held_out: bool)
         for batch in Backgrounds.batches(source, config.tiles.background_gsd_m, config.tiles.val_share):
             for path in batch.paths if batch.split == "val" or not held_out else ():
                 try:
-                    picture = at_gsd(path, batch.gsd_m, gsd_m)
-                except (OSError, Image.DecompressionBombError) as error:
+                    with opened(path, batch.gsd_m, gsd_m) as reader:
+                        yield from _tiles(folder, path, reader, tile_px)
+                except UNREADABLE as error:
                     raise UsageError(f"{path}: cannot be read ({error}).", "Take it out of the folder.") from error
-                for y in range(0, picture.shape[0], tile_px):
-                    for x in range(0, picture.shape[1], tile_px):
-                        yield Ground(folder, path, picture[y : y + tile_px, x : x + tile_px])
+
+
+def _tiles(folder: str, path: Path, reader: PlainReader | SceneReader, tile_px: int) -> Iterator[Ground]:
+    """A picture's tiles without overlap; those at its ends are smaller, those without data are none."""
+    height, width = reader.shape_model
+    for y in range(0, height, tile_px):
+        for x in range(0, width, tile_px):
+            pixels, valid = reader.read(x, y, min(tile_px, width - x), min(tile_px, height - y))
+            if valid.any():
+                yield Ground(folder, path, pixels, int(valid.sum()))
 
 
 def alarms(weights: Weights, tiles: Sequence[Ground]) -> list[Alarm]:
@@ -91,7 +108,7 @@ def figures(tiles: Sequence[Ground], false: Sequence[Alarm], gsd_m: float) -> di
     def of(folder: str | None) -> dict[str, Any]:
         own = [ground for ground in tiles if folder in {None, ground.folder}]
         wrong = [alarm for alarm in false if folder in {None, alarm.ground.folder}]
-        area = sum(ground.pixels.shape[0] * ground.pixels.shape[1] for ground in own) * gsd_m**2 / 1e4
+        area = sum(ground.n_valid for ground in own) * gsd_m**2 / 1e4
         return {
             "pictures": len({ground.path for ground in own}),
             "ha": round(area, 1),

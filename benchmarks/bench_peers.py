@@ -36,7 +36,9 @@ from detector.store import write_json
 from detector.telling import tell
 from detector.weights import load_weights
 from training.evaluation.matching import Index, Labels, label, match, of_group
-from training.evaluation.truth import CARE_FROM, SUFFIX, Found, Truth, read_truth
+from training.evaluation.truth import CARE_FROM, Found, Truth
+from training.evaluation.truthfile import read_truth
+from training.formats.polygons import SUFFIX
 
 SCENES, EDGE_PX, ACROSS, SEED = 8, 4096, 4, 0
 GROUP, MIN_IOU = "railcar", 0.5

@@ -25,7 +25,8 @@ from detector.raster import PAD, SceneReader
 from detector.scene import Scene
 from detector.scenes import find_scenes
 from detector.store import write_json
-from training.evaluation.truth import SUFFIX, read_truth
+from training.evaluation.truthfile import read_truth
+from training.formats.polygons import SUFFIX
 
 CRS_OF_CANVAS = CRS.from_epsg(32635)
 _ORIGIN_M = (500_000.0, 4_600_000.0)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,15 +21,18 @@ from detector.inputs.probe import measure, read_header
 from detector.pixels.rasterfile import all_valid, open_raster
 from detector.raster import SceneReader
 from detector.scene import Scene
-from training.datasets.sources import open_scene
+from training.datasets.sources import open_scene, read_image
 from training.formats import Fault
 from training.formats.reading import Source
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif")
 BATCH = 64  # pictures
-LEAST_LEFT = 0.5  # of a small picture's shorter side, that its largest square without blank pixels must have
+LEAST_LEFT = 0.5  # of a tile's edge, or a small picture's shorter side: least edge of a square of which tiles are made
+UNREADABLE = (OSError, RasterioError, Image.DecompressionBombError)
+"""What reading a damaged picture raises."""
 
 Pixels = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 
 
 def pictures_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -84,7 +88,7 @@ def background_tiles(batch: Backgrounds, gsd_m: float, size_px: int, faults: lis
     """Tiles (size, size, 3) at the model's GSD: large pictures are cut, small ones laid side by side, turned at random.
 
     Pictures that are not plain are read as scenes are for detection: stretched to 8 bit, at the GSD of their own
-    georeference; `batch.gsd_m` is for the others. What holds no data is in no tile.
+    georeference; `batch.gsd_m` is for the others. What holds no data is in no tile: blank margins are cut off first.
 
     Each picture is used once; the last tile repeats some to be full. Pictures that cannot be read, or of which too
     little holds data, go to `faults`.
@@ -93,16 +97,50 @@ def background_tiles(batch: Backgrounds, gsd_m: float, size_px: int, faults: lis
     small: list[Pixels] = []
     for path in batch.paths:
         try:
-            if is_plain(path):
-                yield from _tiles_of_picture(at_gsd(path, batch.gsd_m, gsd_m), size_px, small)
-            else:
-                yield from _tiles_of_scene(_scene(path, batch.gsd_m), gsd_m, size_px, small)
+            with opened(path, batch.gsd_m, gsd_m) as reader:
+                yield from _tiles(reader, path, size_px, small)
         except InputRejected as error:
             faults.append(Fault(path, 0, f"{error.reason}: left out. {error.cure}"))
-        except (OSError, RasterioError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             faults.append(Fault(path, 0, f"cannot be read ({type(error).__name__}: {error})"))
     while small:
         yield _patchwork(small, size_px, rng)
+
+
+@dataclass(frozen=True)
+class PlainReader:
+    """A plain picture (H, W, 3) at the model's GSD, read as `SceneReader` reads scenes; it holds data everywhere."""
+
+    pixels: Pixels
+
+    @property
+    def shape_model(self) -> tuple[int, int]:
+        """(H, W) in model pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def read(self, x0: int, y0: int, w: int, h: int) -> tuple[Pixels, Bools]:
+        """The pixels (h, w, 3) of a window within the picture, and that they hold data (h, w)."""
+        return self.pixels[y0 : y0 + h, x0 : x0 + w], np.ones((h, w), dtype=bool)
+
+
+@contextmanager
+def opened(path: Path, stated_gsd_m: float, gsd_m: float) -> Iterator[PlainReader | SceneReader]:
+    """A picture to be read at a GSD: a plain one at the stated GSD, any other as detection reads a scene.
+
+    Args:
+        path: the picture.
+        stated_gsd_m: its GSD, where it has no georeference.
+        gsd_m: the GSD that it is brought to.
+
+    Raises:
+        InputRejected: it cannot be used as a scene.
+        OSError, RasterioError, Image.DecompressionBombError: it cannot be read; see `UNREADABLE`.
+    """
+    if is_plain(path):
+        yield PlainReader(at_gsd(path, stated_gsd_m, gsd_m))
+        return
+    with SceneReader(_scene(path, stated_gsd_m), gsd_m) as reader:
+        yield reader
 
 
 def is_plain(path: Path) -> bool:
@@ -134,7 +172,7 @@ def _scene(path: Path, stated_gsd_m: float) -> Scene:
     Raises:
         InputRejected: it cannot be used.
     """
-    return open_scene(path, stated_gsd_m if read_header(path).crs is None else None)
+    return open_scene(path, stated_gsd_m if read_image(path).crs is None else None)
 
 
 def _own_gsd_m(path: Path) -> float | None:
@@ -146,36 +184,48 @@ def _own_gsd_m(path: Path) -> float | None:
     return math.sqrt(size.gsd_x_m * size.gsd_y_m)
 
 
-def _tiles_of_picture(picture: Pixels, size_px: int, small: list[Pixels]) -> Iterator[Pixels]:
-    """The tiles of a picture; one that is smaller than a tile goes to `small`."""
-    height, width = picture.shape[:2]
-    if min(height, width) < size_px:
-        small.append(picture)
-        return
-    for x0, y0 in _origins(height, width, size_px):
-        yield picture[y0 : y0 + size_px, x0 : x0 + size_px]
+def _tiles(reader: PlainReader | SceneReader, path: Path, size_px: int, small: list[Pixels]) -> Iterator[Pixels]:
+    """The tiles of a picture in which all pixels hold data, side by side from the corner of what does.
 
-
-def _tiles_of_scene(scene: Scene, gsd_m: float, size_px: int, small: list[Pixels]) -> Iterator[Pixels]:
-    """The tiles of a scene in which all pixels hold data; of a smaller one the largest such square goes to `small`.
+    Where there is none, the largest square that holds data everywhere goes to `small`, or is cut if it is large enough.
 
     Raises:
-        InputRejected: it gives none.
+        InputRejected: that square is too small.
     """
-    with SceneReader(scene, gsd_m) as reader:
-        height, width = reader.shape_model
-        if min(height, width) < size_px:
-            small.append(_whole_square(scene, *reader.read(0, 0, width, height)))
-            return
-        given = 0
-        for x0, y0 in _origins(height, width, size_px):
-            image, valid = reader.read(x0, y0, size_px, size_px)
-            if valid.all():
-                given += 1
-                yield image
-    if not given:
-        reason = f"none of its tiles of {size_px} px holds data everywhere"
-        raise InputRejected(scene.paths[0], reason, "Cut it to the part that shows something.")
+    left, top, width, height = _extent(reader, path, size_px)
+    given = 0
+    for x0, y0 in _origins(height, width, size_px):
+        image, valid = reader.read(left + x0, top + y0, size_px, size_px)
+        if valid.all():
+            given += 1
+            yield image
+    if given:
+        return
+    square = _whole_square(*reader.read(left, top, width, height))
+    if min(square.shape[:2]) < LEAST_LEFT * min(size_px, *reader.shape_model):
+        raise InputRejected(path, "too little of it holds data", "Cut it to the part that shows something.")
+    if min(square.shape[:2]) < size_px:
+        small.append(square)
+    for x0, y0 in _origins(square.shape[0], square.shape[1], size_px):
+        yield square[y0 : y0 + size_px, x0 : x0 + size_px]
+
+
+def _extent(reader: PlainReader | SceneReader, path: Path, strip_px: int) -> tuple[int, int, int, int]:
+    """The bounding box (left, top, width, height) of what holds data, read in strips of that height.
+
+    Raises:
+        InputRejected: nothing does.
+    """
+    height, width = reader.shape_model
+    in_rows, in_columns = np.zeros(height, dtype=bool), np.zeros(width, dtype=bool)
+    for y0 in range(0, height, strip_px):
+        _, valid = reader.read(0, y0, width, min(strip_px, height - y0))
+        in_rows[y0 : y0 + strip_px] = valid.any(axis=1)
+        in_columns |= valid.any(axis=0)
+    rows, columns = np.flatnonzero(in_rows), np.flatnonzero(in_columns)
+    if not rows.size:
+        raise InputRejected(path, "none of it holds data", "Take it out of the folder.")
+    return int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
 
 
 def _origins(height: int, width: int, size_px: int) -> Iterator[tuple[int, int]]:
@@ -185,19 +235,13 @@ def _origins(height: int, width: int, size_px: int) -> Iterator[tuple[int, int]]
             yield x0, y0
 
 
-def _whole_square(scene: Scene, image: Pixels, valid: NDArray[np.bool_]) -> Pixels:
-    """A picture (H, W, 3) where all of it holds data, or else the largest square of it that does.
-
-    Raises:
-        InputRejected: that square is too small.
-    """
+def _whole_square(image: Pixels, valid: Bools) -> Pixels:
+    """A picture (H, W, 3) where all of it holds data, or else the largest square of an odd edge that does."""
     if valid.all():
         return image
     reach = distance_transform_cdt(np.pad(valid, 1), "chessboard")[1:-1, 1:-1]  # pixels to the nearest blank one
     y, x = np.unravel_index(int(reach.argmax()), reach.shape)
     half = int(reach[y, x]) - 1
-    if 2 * half + 1 < LEAST_LEFT * min(valid.shape):
-        raise InputRejected(scene.paths[0], "too little of it holds data", "Cut it to the part that shows something.")
     return image[y - half : y + half + 1, x - half : x + half + 1]
 
 

@@ -58,7 +58,7 @@ class Vocabulary:
         table = class_table()
         own: dict[str | int, str | None] = {own: own for own in (*table.names, IGNORE)}
         pairs = own | table.labels.get(name, {}) | (_labels(labels) if labels else {})
-        return cls({_folded(label): meaning for label, meaning in pairs.items()})
+        return cls({folded(label): meaning for label, meaning in pairs.items()})
 
     def number_of(self, label: str | int) -> int | None:
         """The class number that a label means, `NO_CLASS` for areas to ignore, None for no object of ours.
@@ -66,14 +66,14 @@ class Vocabulary:
         Raises:
             KeyError: the vocabulary does not have this label.
         """
-        meaning = self.meanings[_folded(label)]
+        meaning = self.meanings[folded(label)]
         if meaning is None:
             return None
         return NO_CLASS if meaning == IGNORE else class_index(meaning)
 
 
 @lru_cache(maxsize=1024)
-def _folded(label: str | int) -> str:
+def folded(label: str | int) -> str:
     """A label without regard to case and separators."""
     return _SEPARATORS.sub("_", str(label).strip()).casefold()
 

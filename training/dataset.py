@@ -17,11 +17,10 @@ import typer
 import yaml
 
 from detector.errors import RailcarsError, UsageError
-from detector.pixels.modelgrid import ModelGrid
 from training.backgrounds import Backgrounds
 from training.classes import class_names
 from training.datasets.balance import limit_note, listing, repetitions, shares
-from training.datasets.cut import Job, cut, room_share, sha256, write_whole
+from training.datasets.cut import Job, cut, sha256, write_whole
 from training.datasets.page import Contents, write_page
 from training.datasets.sources import SourceScene, gather
 from training.datasets.split import SPLITS, read_split, split_facilities, stated_name, stated_split
@@ -67,9 +66,7 @@ def build(
     if out.exists() and any(out.iterdir()) and not (out / "parts").is_dir():
         raise UsageError(f"{out}: is not empty and was not made by this command.", "Give another folder.")
     gathered = gather(sources, labels)
-    scenes = _by_stated_name(gathered.scenes, split) if split else gathered.scenes
-    names = {scene.facility for scene in scenes}
-    facilities = stated_split(split, names) if split else split_facilities(names, config.tiles.val_share)
+    scenes, facilities = _by_split(gathered.scenes, split, config.tiles.val_share)
     used = tuple(scene for scene in scenes if facilities[scene.facility] in SPLITS)
     jobs = _scene_jobs(config, used, facilities) + _background_jobs(config, backgrounds)
     for folder in ("parts", *TILE_FOLDERS):
@@ -96,10 +93,18 @@ def build(
     return manifest
 
 
-def _by_stated_name(scenes: Sequence[SourceScene], split: Path) -> tuple[SourceScene, ...]:
-    """The same scenes; those whose image a split lists are facilities of that name."""
-    stated = read_split(split)
-    return tuple(replace(each, facility=stated_name(each.scene.paths[0], each.facility, stated)) for each in scenes)
+def _by_split(
+    scenes: Sequence[SourceScene], path: Path | None, val_share: float
+) -> tuple[tuple[SourceScene, ...], dict[str, str]]:
+    """The scenes, and the split of each facility: drawn, or stated by a CSV.
+
+    A scene whose image the CSV lists is a facility of that name.
+    """
+    if path is None:
+        return tuple(scenes), split_facilities({scene.facility for scene in scenes}, val_share)
+    stated = read_split(path)
+    named = [replace(each, facility=stated_name(each.scene.paths[0], each.facility, stated)) for each in scenes]
+    return tuple(named), stated_split(path, stated, {scene.facility for scene in named})
 
 
 def _scene_jobs(config: TrainConfig, scenes: Sequence[SourceScene], facilities: dict[str, str]) -> list[Job]:
@@ -110,10 +115,8 @@ def _scene_jobs(config: TrainConfig, scenes: Sequence[SourceScene], facilities: 
         arrays = (truth.classes, truth.corners_px, truth.visible, truth.ignore)
         digest = sha256(b"".join(array.tobytes() for array in arrays))
         gsd = f"{source.scene.gsd_x_m:.6f} {source.scene.gsd_y_m:.6f}"
-        inputs = [source.scene.sha256, digest, gsd, split]
-        if room_share(config, ModelGrid.of(source.scene, config.gsd_m, native=0.0).shape(source.scene)) < 1:
-            inputs.append("judged by its room")  # its parts are not those of the rule for pictures that fill a tile
-        jobs.append(Job(source.scene.scene_id, split, _key(config, *inputs), source))
+        key = _key(config, source.scene.sha256, digest, gsd, split)
+        jobs.append(Job(source.scene.scene_id, split, key, source))
     return jobs
 
 

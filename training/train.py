@@ -1,6 +1,7 @@
 """`python -m training.train`: fit the detector to a folder of tiles."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from detector.config import first_fault
 from detector.errors import RailcarsError, UsageError
 from detector.store import write_text
 from training.fitting.checks import (
+    RESUMED_FROM,
     check_architecture,
     check_devices,
     check_run_folder,
@@ -64,7 +66,7 @@ def train(
 
     device = ("0" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     begun, last = (out / "weights" / name for name in ("step.pt", "last.pt"))
-    report = Progress(out, resume and last.exists())
+    report = Progress(out, resume and (begun.exists() or last.exists()))
     if report.going_on:
         _check_budget(config, report.spent_s)
         start = _start_without_step(config, last) if not begun.exists() else start
@@ -104,7 +106,7 @@ def prepare(
     from training.fitting.start import starting_state  # noqa: PLC0415 - after the environment is set
 
     check_architecture(config.architecture)
-    if start is not None and not (out / "weights" / "last.pt").exists():
+    if start is not None and not any((out / name).exists() for name in RESUMED_FROM):
         starting_state(start, out / "ultralytics")
 
 
@@ -183,7 +185,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         if self.going_on and self._file.exists():
-            self.spent_s = float(json.loads(self._file.read_text())["seconds"])
+            self.spent_s = _seconds_in(self._file)
 
     @property
     def _file(self) -> Path:
@@ -223,6 +225,22 @@ class Progress:
     def _note(self, trainer: "RailcarTrainer") -> None:
         done = {"seconds": round(trainer.elapsed_s, 1), "epoch": trainer.epoch + 1, "held_out": self._seen}
         write_text(self._file, json.dumps(done))
+
+
+def _seconds_in(path: Path) -> float:
+    """The time used that a progress.json states.
+
+    Raises:
+        UsageError: it states none.
+    """
+    cure = f'Write the time used into it, {{"seconds": 3600}}, or delete {path.name}: then the run has used none.'
+    try:
+        seconds = float(json.loads(path.read_text())["seconds"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read ({type(error).__name__}: {error}).", cure) from error
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"{path}: seconds is {seconds}.", cure)
+    return seconds
 
 
 def _epoch(trainer: "RailcarTrainer") -> str:

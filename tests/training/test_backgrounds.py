@@ -47,6 +47,19 @@ def eight_bit(values: NDArray[np.float64], bands: int = 3) -> Pixels:
     return np.stack([(20 + 200 * values).astype(np.uint8)] * bands)
 
 
+def assert_shows(tile: Pixels, bands: Pixels) -> None:
+    """The tile shows what the bands do, perhaps in other contrast."""
+    assert np.corrcoef(tile[..., 0].ravel(), bands[0].ravel())[0, 1] > 0.99
+
+
+def striped(every: int) -> Pixels:
+    """Ground with four blank columns in as many as stated."""
+    bands = eight_bit(ground())
+    for column in range(4):
+        bands[:, :, column::every] = 255
+    return bands
+
+
 class TestPlain:
     @pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
     def test_pictures_are_as_they_were(self, tmp_path: Path, name: str) -> None:
@@ -157,10 +170,34 @@ class TestNoData:
         assert tiles == []
         assert "too little of it holds data" in faults[0].reason
 
-    def test_a_large_picture_without_a_whole_tile_is_a_fault(self, tmp_path: Path) -> None:
-        bands = eight_bit(ground())
-        bands[:, :, ::SIZE] = bands[:, :, 1::SIZE] = 255
-        bands[:, :, 2::SIZE] = bands[:, :, 3::SIZE] = 255
+    def test_a_blank_margin_is_cut_off(self, tmp_path: Path) -> None:
+        """Of 5 blank pixels on each side, a grid from the corner would lose every tile."""
+        bands = eight_bit(ground(74, 74))
+        bands[:, :5] = bands[:, -5:] = bands[:, :, :5] = bands[:, :, -5:] = 0
+        tiles, faults = tiles_of(geotiff(tmp_path / "a.tif", bands, nodata=0))
+        assert faults == []
+        assert len(tiles) == 4
+        assert_shows(tiles[0], bands[:, 5:37, 5:37])
+
+    def test_a_large_picture_without_a_whole_tile_gives_its_largest_square(self, tmp_path: Path) -> None:
+        tiles, faults = tiles_of(geotiff(tmp_path / "a.tif", striped(every=SIZE), nodata=255))
+        assert faults == []
+        assert [tile.shape for tile in tiles] == [(SIZE, SIZE, 3)]
+        assert (tiles[0] == 114).all(axis=2).mean() < 0.05
+
+    def test_a_whole_square_off_the_grid_is_cut(self, tmp_path: Path) -> None:
+        bands = eight_bit(ground(66, 66))
+        bands[:, ::7, :16] = bands[:, ::7, 50:] = bands[:, :16, ::7] = bands[:, 50:, ::7] = 255
         tiles, faults = tiles_of(geotiff(tmp_path / "a.tif", bands, nodata=255))
+        assert faults == []
+        assert_shows(tiles[0], bands[:, 16:48, 16:48])
+
+    def test_a_large_picture_with_too_little_left_is_a_fault(self, tmp_path: Path) -> None:
+        tiles, faults = tiles_of(geotiff(tmp_path / "a.tif", striped(every=14), nodata=255))
         assert tiles == []
-        assert "none of its tiles of 32 px holds data everywhere" in faults[0].reason
+        assert "too little of it holds data" in faults[0].reason
+
+    def test_a_picture_without_any_is_a_fault(self, tmp_path: Path) -> None:
+        tiles, faults = tiles_of(geotiff(tmp_path / "a.tif", np.zeros_like(eight_bit(ground())), nodata=0))
+        assert tiles == []
+        assert "every pixel is nodata" in faults[0].reason

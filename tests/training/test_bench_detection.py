@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import bench_detection
 from benchmarks.bench_detection import PROFILE, main, render_set, without_vehicles
-from training.evaluation.truth import read_truth
+from training.evaluation.truthfile import read_truth
 from training.synth.generator import generator_digest
 from training.synth.profile import Profile, load_profile
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.transform import from_origin
 
 from benchmarks import bench_grounds
 from benchmarks.bench_grounds import Ground, figures, grounds, main
@@ -56,6 +58,21 @@ def test_a_picture_that_cannot_be_read_is_named(folder: Path) -> None:
     (folder / "broken.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match=r"broken\.png: cannot be read"):
         list(grounds([str(folder)], 0.3, 640, held_out=False))
+
+
+def test_pictures_are_read_as_in_training(tmp_path: Path) -> None:
+    """16 bit is stretched, a georeference states the GSD, and what holds no data is no ground."""
+    bands = np.tile(np.linspace(300, 2000, 128).astype(np.uint16), (1, 128, 1))
+    bands[:, :, :64] = 0
+    place = {"crs": "EPSG:32652", "transform": from_origin(500000, 4600000, 0.6, 0.6)}
+    profile = {"driver": "GTiff", "width": 128, "height": 128, "count": 1, "dtype": "uint16", "nodata": 0}
+    with rasterio.open(tmp_path / "pan.tif", "w", **profile, **place) as file:
+        file.write(bands)
+    found = list(grounds([f"{tmp_path}@0.3"], 0.3, 64, held_out=False))
+    assert len(found) == 8  # 256 px at 0.3 m: 4 x 4 tiles, half of them blank
+    levels = np.stack([ground.pixels for ground in found])
+    assert np.ptp(levels) > 150
+    assert figures(found, [], 0.3)["all"]["ha"] == pytest.approx(128 * 64 * 0.36 / 1e4, abs=0.05)
 
 
 def test_rail_vehicles_are_false_and_told_by_folder(

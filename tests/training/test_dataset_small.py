@@ -99,6 +99,20 @@ def test_the_room_that_a_picture_fills(shape: tuple[int, int], share: float) -> 
     assert room_share(small_config(), shape) == pytest.approx(share)
 
 
+def test_a_drawn_edge_loses_no_picture_of_one_tile(tmp_path: Path) -> None:
+    """Of each tile 40 % hold data: more than `min_valid`, and less than that beside most edges that are drawn."""
+    stems = STEMS[:6]
+    for stem in stems:
+        write_scene(tmp_path / "scenes", stem, edge_px=TILE_PX)
+        with rasterio.open(tmp_path / "scenes" / f"{stem}.tif", "r+") as file:
+            pixels = file.read()
+            pixels[:, :, 26:] = 0
+            file.nodata = 0
+            file.write(pixels)
+    manifest = build(small_config(edge_share=1.0), [str(tmp_path / "scenes")], tmp_path / "yolo", processes=1)
+    assert [len(source["tiles"]) for source in manifest["sources"]] == [1] * len(stems)
+
+
 def test_larger_pictures_are_judged_by_the_whole_tile(tmp_path: Path) -> None:
     """A tile of 64 px of which the picture shows a fifth is left out, though all of its neighbours are used."""
     for stem in STEMS[:4]:

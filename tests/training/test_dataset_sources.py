@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -15,7 +16,7 @@ from detector.errors import UsageError
 from tests.tile_scenes import small_config, write_scene
 from training.dataset import build
 from training.datasets.sources import gather
-from training.datasets.split import stated_split
+from training.datasets.split import read_split, stated_split
 
 
 @pytest.fixture
@@ -65,6 +66,16 @@ class TestGather:
         assert all("is a copy of" in fault.reason for fault in gathered.faults)
         assert len(gathered.faults) == 3
 
+    def test_unclear_bands_have_a_cure_that_the_command_knows(self, scenes: Path) -> None:
+        with rasterio.open(scenes / "west.tif") as file:
+            profile, pixels = file.profile, file.read()
+        profile.pop("photometric", None)
+        with rasterio.open(scenes / "west.tif", "w", **profile | {"count": 5}) as file:
+            file.write(np.concatenate([pixels, pixels[:2]]))
+        (fault,) = gather([str(scenes)]).faults
+        assert fault.file.name == "west.tif"
+        assert fault.reason.endswith("left out. Write its red, green and blue as a file of three bands.")
+
     def test_a_source_that_does_not_exist_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="missing: does not exist"):
             gather([str(tmp_path / "missing")])
@@ -108,12 +119,13 @@ class TestStatedSplit:
         ],
     )
     def test_errors_name_file_and_line(self, tmp_path: Path, rows: list[str], message: str) -> None:
+        path = self.write(tmp_path, *rows)
         with pytest.raises(UsageError, match=message):
-            stated_split(self.write(tmp_path, *rows), {"a", "b"})
+            stated_split(path, read_split(path), {"a", "b"})
 
     def test_columns_are_needed(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no column split"):
-            stated_split(self.write(tmp_path, "a,train", header="facility,part"), {"a"})
+            read_split(self.write(tmp_path, "a,train", header="facility,part"))
 
 
 class TestCommand:

@@ -14,7 +14,7 @@ from detector.errors import InputRejected, UsageError
 from detector.geometry import xywhr_from_corners
 from tests.annotated import GSD_M, Wagon, annotated_scene
 from training.annotated import AnnotatedScene, Objects
-from training.evaluation.truth import read_truth
+from training.evaluation.truthfile import read_truth
 from training.folds import main, split
 
 WAGONS = st.lists(

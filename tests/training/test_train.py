@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from ultralytics.cfg import get_cfg  # noqa: E402
 from ultralytics.nn.tasks import OBBModel  # noqa: E402
 from ultralytics.utils.tal import RotatedTaskAlignedAssigner, make_anchors  # noqa: E402
 
+import training.fitting.start  # noqa: E402
 from detector.errors import UsageError  # noqa: E402
 from detector.geometry import corners_from_xywhr  # noqa: E402
 from tests.training.networks import as_trained  # noqa: E402
@@ -270,6 +272,16 @@ class TestStart:
         with pytest.raises(UsageError, match=f"{name}: holds no weights that can be read"):
             starting_state(tmp_path / name, tmp_path)
 
+    def test_only_faults_of_loading_are_laid_on_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Broken:
+            def state_dict(self) -> None:
+                raise RuntimeError("ours")
+
+        (tmp_path / "start.pt").touch()
+        monkeypatch.setattr(training.fitting.start, "load_checkpoint", lambda _: (Broken(), {}))
+        with pytest.raises(RuntimeError, match="ours"):
+            starting_state(tmp_path / "start.pt", tmp_path)
+
     def test_other_names_are_not_looked_for(self, tmp_path: Path, no_network: list[str]) -> None:
         with pytest.raises(UsageError, match="no such weights"):
             starting_state(tmp_path / "mine.safetensors", tmp_path)
@@ -460,3 +472,51 @@ class TestRun:
         (out / "progress.json").write_text('{"seconds": 7200}')
         with pytest.raises(UsageError, match=r"has used 2\.00 h"):
             train(small_config(hours=1.5), tiles, out, device="cpu", resume=True)
+
+    def test_places_that_stock_ultralytics_does_not_find(
+        self, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """`path: .` is the folder of the data.yaml, and ../ in lists and lines of texts lead where importers go."""
+        for kind in ("images", "labels"):
+            shutil.copytree(tiles / kind, tmp_path / "data" / kind)
+        listed = tmp_path / "data" / "lists" / "train.txt"
+        listed.parent.mkdir()
+        listed.write_text("images/train/0.png\n" * 3 + "images/train/1.png\n")
+        places = {"path": ".", "train": "lists/train.txt", "val": ["../images/val"]}
+        described = yaml.safe_dump({**places, "names": dict(enumerate(class_names()))})
+        (tmp_path / "data" / "data.yaml").write_text(described)
+        monkeypatch.chdir(tmp_path)
+        train(small_config(batch=2), Path("data"), Path("run"), device="cpu")
+        state = StepState.read(Path("run") / "weights" / "step.pt")
+        assert state.updates == 2
+
+    def test_a_run_killed_within_its_first_epoch_is_gone_on_with(
+        self, tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such a run holds its last step and perhaps no averaged weights."""
+        config, out = small_config(epochs=1, batch=2, save_minutes=1e-9), tmp_path / "run"
+        save = RailcarTrainer.save_model
+
+        def save_and_die(self: RailcarTrainer) -> bool:
+            save(self)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(RailcarTrainer, "save_model", save_and_die)
+            train(config, tiles, out, device="cpu")
+        for averaged in ("last.pt", "best.pt"):
+            (out / "weights" / averaged).unlink(missing_ok=True)
+        first = StepState.read(out / "weights" / "step.pt")
+        monkeypatch.setattr(RailcarTrainer, "save_model", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tiles, out, device="cpu", resume=True)
+        assert StepState.read(out / "weights" / "step.pt").updates == first.updates + 1
+
+    @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"seconds": "long"}', '{"seconds": NaN}', '{"seconds": -1}'])
+    def test_a_damaged_progress_is_named(self, tiles: Path, tmp_path: Path, content: str) -> None:
+        out = tmp_path / "run"
+        (out / "weights").mkdir(parents=True)
+        (out / "weights" / "step.pt").write_bytes(b"")
+        (out / "progress.json").write_text(content)
+        with pytest.raises(UsageError, match=r"progress\.json: .*delete progress\.json"):
+            train(small_config(), tiles, out, device="cpu", resume=True)

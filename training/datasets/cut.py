@@ -101,7 +101,8 @@ def _tiles(config: TrainConfig, job: Job, counts: Counter[str], faults: list[Fau
         return
     for number, image in enumerate(background_tiles(job.source, config.gsd_m, config.stored_px, faults)):
         name = f"{job.name}_{number}"
-        yield Tile(name, *_up_to_an_edge(config, name, image, np.ones(image.shape[:2], dtype=bool)), TileLabels())
+        whole = np.ones(image.shape[:2], dtype=bool)
+        yield Tile(name, *_up_to_an_edge(config, name, image, whole, config.tiles.min_valid), TileLabels())
 
 
 def _finished(config: TrainConfig, tile: Tile) -> Pixels:
@@ -156,19 +157,15 @@ def _origins(config: TrainConfig, shape_model: tuple[int, int]) -> Iterator[tupl
 def _tile(config: TrainConfig, source: SourceScene, reader: SceneReader, origin: tuple[int, int]) -> Tile:
     scene, truth = source.scene, source.truth
     name = f"{scene.scene_id}_{origin[0]}_{origin[1]}"
-    # A larger picture has other tiles; a small one must not be lost to the edge that is drawn.
-    least = _least_valid(config, reader.shape_model) if room_share(config, reader.shape_model) < 1 else 0.0
     window = reader.read(*origin, config.stored_px, config.stored_px)
-    image, valid = _up_to_an_edge(config, name, *window, least)
+    image, valid = _up_to_an_edge(config, name, *window, _least_valid(config, reader.shape_model))
     corners = to_model(truth.corners_px, scene.gsd_x_m, scene.gsd_y_m, config.gsd_m)
     limits = {"min_visible": config.tiles.min_visible, "min_inside": config.tiles.min_inside}
     labels = labels_of_tile(truth, corners, origin, valid, **limits)
     return Tile(name, image, valid, labels)
 
 
-def _up_to_an_edge(
-    config: TrainConfig, name: str, image: Pixels, valid: Bools, least: float = 0.0
-) -> tuple[Pixels, Bools]:
+def _up_to_an_edge(config: TrainConfig, name: str, image: Pixels, valid: Bools, least: float) -> tuple[Pixels, Bools]:
     """The tile as it is, or, in a share of them by name and seed, as if its picture ended within: on one side or two.
 
     What a picture's edge cuts looks otherwise than what a tile's edge cuts: beside it lies the grey of no data. Where

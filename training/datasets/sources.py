@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detector.errors import InputRejected, UsageError
 from detector.inputs.acquisition import Declared
-from detector.inputs.probe import check_pixels, measure, read_header, scene_of
+from detector.inputs.probe import Header, check_pixels, measure, read_header, scene_of
 from detector.scene import Scene
 from training.datasets.facility import facility_of
 from training.formats import Annotations, Fault, read
@@ -19,6 +19,7 @@ GSD_LIMITS_M = (0.05, 0.75)
 """Finer than what the detector takes may be learnt from, since it is averaged down; coarser may not."""
 
 READERS = 4  # files looked at at the same time: mostly waiting for the disk
+_CURE_BANDS = "Write its red, green and blue as a file of three bands."
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # when it was taken plays no part in training
 
 
@@ -81,13 +82,27 @@ def open_scene(path: Path, gsd_m: float | None) -> Scene:
     Raises:
         InputRejected: it cannot be read, or its GSD is unknown or out of range.
     """
-    header = read_header(path)
+    header = read_image(path)
     if header.crs is None and gsd_m is None:
         raise InputRejected(path, f"{header.unplaced} and its GSD is not known", "Give the source as PATH@GSD_M.")
     stated = () if gsd_m is None else (Declared("manifest", "the source", gsd_m=gsd_m),)
     size = measure(header, stated, GSD_LIMITS_M)
     check_pixels(header)
     return scene_of(header, size, (_UNDATED, "none"))
+
+
+def read_image(path: Path) -> Header:
+    """An image's header, as for counting; but where its bands are unclear, the cure is not that of counting.
+
+    Raises:
+        InputRejected: it cannot be read, or its bands are unclear.
+    """
+    try:
+        return read_header(path)
+    except InputRejected as error:
+        if "--settings" not in error.cure:
+            raise
+        raise InputRejected(path, error.reason, _CURE_BANDS) from error
 
 
 def _scenes(annotations: Sequence[Annotations], given: str) -> Iterator[SourceScene | Fault]:

@@ -53,15 +53,19 @@ def stated_name(image: Path, facility: str, stated: Mapping[str, str]) -> str:
     return next((name for name in (image.name, image.stem) if name in stated), facility)
 
 
-def stated_split(path: Path, facilities: Collection[str]) -> dict[str, str]:
-    """Each facility's split as a CSV `facility,split` states it: train, val, or test, which is left out.
+def stated_split(path: Path, stated: Mapping[str, str], facilities: Collection[str]) -> dict[str, str]:
+    """Each facility's split as the CSV at `path` states it: train, val, or test, which is left out.
 
     Rows of facilities that are not among those given are passed over: published splits list more than one has.
 
+    Args:
+        path: the CSV.
+        stated: what it says, as `read_split` gives it.
+        facilities: of the scenes.
+
     Raises:
-        UsageError: the file is no such CSV, contradicts itself, misses a facility, or leaves a split empty.
+        UsageError: it misses a facility, or leaves a split empty.
     """
-    stated = read_split(path)
     unlisted = sorted(set(facilities) - set(stated))
     if unlisted:
         names = ", ".join(unlisted[:5]) + (f" and {len(unlisted) - 5} more" if len(unlisted) > 5 else "")

@@ -12,10 +12,11 @@ import numpy as np
 from detector.config import class_table
 from detector.errors import UsageError
 from detector.geometry import Bools, Floats, Ints
+from detector.telling import note
 from training.evaluation.detection import AllIous, Scored, average_precision
 from training.evaluation.measure import read_counts, scene_rows, tidy
 from training.evaluation.pairing import file_stems
-from training.evaluation.truth import read_places
+from training.evaluation.truth import read_run
 
 DRAWS = 2000
 FEW_FACILITIES = 6
@@ -142,7 +143,10 @@ def read_rows(source: Path, truth: Path | None) -> list[dict[str, Any]]:
         if truth is None:
             raise UsageError(f"{source}: a RUN folder needs truth.", "Give --truth.")
         table = class_table()
-        scored = Scored.of(read_places(source, truth, table.names), table)
+        reading = read_run(source, truth, table.names)
+        for line in reading.aside.lines():
+            note(f"{source}: {line}")  # the other run may set other scenes aside
+        scored = Scored.of(reading.places, table)
         judged = {group: AllIous.of(scored, classes) for group, classes in table.groups.items()}
         rows: list[dict[str, Any]] = tidy(scene_rows(scored, judged, read_counts(source)))
         return rows

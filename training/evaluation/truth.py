@@ -23,8 +23,6 @@ from training.evaluation.pairing import pair
 from training.evaluation.truthfile import TruthFile, read_truth
 from training.formats.polygons import SUFFIX
 
-__all__ = ["CARE_FROM", "SUFFIX", "Found", "Frame", "Names", "Place", "Truth", "TruthFile", "read_places", "read_truth"]
-
 CARE_FROM = 0.5
 
 Names = npt.NDArray[np.str_]

@@ -22,6 +22,7 @@ from training.formats.jsonfile import JsonObject, NotJson
 DEFAULT_CLASS = "railcar"
 COLUMNS = ("feature", "class", "kind", "visible", "ignore", "axis_aligned", "corners_px")
 _FLAT = 1e-6  # of the square of the extent: what is flatter than this has no area
+_ROUNDING = 0.01  # shares measured as a quotient of areas may be this much outside of 0 to 1
 _CURE_FILE = "Give truth as a GeoJSON feature collection; its `crs`, if it has one, must be one that PROJ knows."
 _CURE = "Correct the feature, or take it out."
 _CURE_CRS = 'Name the CRS in the collection: "crs": {"type": "name", "properties": {"name": "EPSG:32635"}}.'
@@ -98,7 +99,7 @@ def _rows(
     class_name, ignored = _meaning(label, vocabulary)
     if class_name is None:
         return []
-    corners = polygons.corners_of(properties)
+    corners, wrong = _corners(properties)
     common = {
         "feature": number,
         "class": class_name,
@@ -106,25 +107,39 @@ def _rows(
         "visible": _visible(properties),
         "ignore": ignored or polygons.flag_of(properties, "ignore"),
         "axis_aligned": polygons.flag_of(properties, "axis_aligned"),
-        "corners_px": None if corners is None else _with_area(corners).ravel().tolist(),
+        "corners_px": None if corners is None else corners.ravel().tolist(),
     }
-    return [common | {"geometry": geometry} for geometry in _geometries(feature, corners, to_lonlat)]
-
-
-def _geometries(
-    feature: Mapping[str, Any], corners: Floats | None, to_lonlat: pyproj.Transformer | None
-) -> list[BaseGeometry | None]:
-    """The polygon of each object of a feature; None of one that `corners_px` places alone."""
     try:
-        parts = polygons.parts_of(feature, to_lonlat)
-    except polygons.NO_FEATURE:
+        parts = _parts(feature, to_lonlat)
+    except polygons.NO_FEATURE as error:
+        if wrong is not None:
+            raise wrong from error
         if corners is None:
             raise
-        return [None]
+        return [common | {"geometry": None}]
+    if corners is not None and len(parts) > 1:
+        parts = [shapely.MultiPolygon(parts)]
+    return [common | {"geometry": part} for part in parts]
+
+
+def _corners(properties: Mapping[str, Any]) -> tuple[Floats | None, Exception | None]:
+    """What `corners_px` states, None where it states nothing or is unusable, and then what is wrong with it."""
+    try:
+        corners = polygons.corners_of(properties)
+        return (None if corners is None else _with_area(corners)), None
+    except polygons.NO_FEATURE as error:
+        return None, error
+
+
+def _parts(feature: Mapping[str, Any], to_lonlat: pyproj.Transformer | None) -> list[BaseGeometry]:
+    """The polygon of each object of a feature.
+
+    Raises:
+        BadBox: there is none that can be used.
+    """
+    parts = polygons.parts_of(feature, to_lonlat)
     for part in parts:
         _with_area(shapely.get_coordinates(part))
-    if corners is not None and len(parts) > 1:
-        return [shapely.MultiPolygon(parts)]
     return list(parts)
 
 
@@ -156,6 +171,6 @@ def _visible(properties: Mapping[str, Any]) -> float:
     visible = polygons.share_of(properties.get("visible"))
     if np.isnan(visible):
         return 1.0
-    if not 0 <= visible <= 1:
+    if not -_ROUNDING <= visible <= 1 + _ROUNDING:
         raise BadBox(f"visible must be 0 to 1. Received: {properties['visible']!r}")
-    return visible
+    return min(max(visible, 0.0), 1.0)

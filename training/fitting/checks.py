@@ -3,24 +3,28 @@
 import json
 import math
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from detector.config import first_fault
 from detector.errors import UsageError
 from training.classes import class_names
 from training.fitting.launch import on_processors
+from training.formats.listing import Listing, NotListing
 
 WRITTEN = ("weights/best.pt", "weights/last.pt", "weights/step.pt", "results.csv")
 """What a run has written once hours have gone into it."""
 
-_PICTURES = frozenset(
+RESUMED_FROM = ("weights/step.pt", "weights/last.pt")
+"""What a run can be gone on with: its last step, or else its averaged weights."""
+
+TILE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
 )
+"""Of the pictures that Ultralytics reads."""
+
 _MAKE = "Make it with `python -m training.dataset`."
 _AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 _NETWORK = "Give a network of oriented boxes, such as yolo11n-obb.yaml, or the path of a definition of your own."
@@ -65,23 +69,14 @@ def check_tiles(data: Path, gsd_m: float) -> None:
     Raises:
         UsageError: one of these does not hold.
     """
-    path = data / "data.yaml"
-    described = _described(path)
-    names = described.get("names")
-    listed = tuple(names.values()) if isinstance(names, dict) else tuple(names or ())
-    if listed != class_names():
+    listing = read_listing(data)
+    if listing.names != dict(enumerate(class_names())):
         raise UsageError(
-            f"{path}: names are {', '.join(map(str, listed)) or 'missing'}.",
-            f"They must be those of configs/classes.yaml: {', '.join(class_names())}.",
+            f"{listing.file}: names are {', '.join(listing.names.values()) or 'missing'}.",
+            f"They must be those of configs/classes.yaml, numbered from 0: {', '.join(class_names())}.",
         )
-    described.setdefault("val", described.get("validation"))
-    root = Path(described.get("path") or data)
     for split in ("train", "val"):
-        if not any(_is_there(place) for place in _places(root, described.get(split))):
-            raise UsageError(
-                f"{path}: {split} has no tiles.",
-                "Training needs some in train and some, of other facilities, in val: annotate more scenes.",
-            )
+        _check_split(listing, split)
     manifest = read_manifest(data)
     if manifest is not None and not math.isclose(manifest.gsd_m, gsd_m):
         raise UsageError(
@@ -90,40 +85,54 @@ def check_tiles(data: Path, gsd_m: float) -> None:
         )
 
 
-def _described(path: Path) -> dict[str, Any]:
-    """The content of data.yaml."""
-    if not path.exists():
-        raise UsageError(f"{path.parent}: holds no data.yaml.", _MAKE)
+def read_listing(data: Path) -> Listing:
+    """The data.yaml of a folder of tiles.
+
+    Raises:
+        UsageError: there is none, or it is not of the form that it should have.
+    """
+    path = data / "data.yaml"
+    if not path.is_file():
+        raise UsageError(f"{data}: holds no data.yaml.", _MAKE)
     try:
-        described = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML ({error}).", _MAKE) from error
-    if not isinstance(described, dict):
-        raise UsageError(f"{path}: holds {described!r} in place of keys.", _MAKE)
-    return described
+        return Listing.read(path)
+    except NotListing as error:
+        at = f"{path}, line {error.line}" if error.line else str(path)
+        raise UsageError(f"{at}: {error.reason}.", _MAKE) from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).", _MAKE) from error
 
 
-def _places(root: Path, entry: str | list[str] | None) -> Iterable[Path]:
-    """Where the tiles of a split may be, as data.yaml says it: one folder or list of tiles, several, or nothing."""
-    for place in [entry] if isinstance(entry, str) else entry or []:
-        yield root / place
-        yield root / place.removeprefix("../")  # some tools write ../ for the folder itself, and Ultralytics knows
+def tiles_at(listing: Listing, split: str) -> list[Path]:
+    """Where the tiles of a split are: folders, and those that a text file lists, as often as it does."""
+    places: list[Path] = []
+    for place in listing.places_of(split):
+        listed = [tile for _, tile in listing.listed(place.path)]
+        places += listed or [place.path.resolve()]
+    return places
+
+
+def _check_split(listing: Listing, split: str) -> None:
+    """A split has tiles, and all of its places are there."""
+    if not any(_is_there(place) for place in tiles_at(listing, split)):
+        raise UsageError(
+            f"{listing.file}: {split} has no tiles.",
+            "Training needs some in train and some, of other facilities, in val: annotate more scenes.",
+        )
+    for place in listing.places_of(split):
+        if not place.path.exists():
+            raise UsageError(
+                f"{listing.file}, line {place.line}: {split}: {place.path} does not exist.",
+                "Correct the path, or take it out.",
+            )
 
 
 def _is_there(place: Path) -> bool:
-    """Whether a folder or a list of tiles has one that exists."""
+    """Whether a tile is there, or a folder holds one."""
     if place.is_file():
-        return any(tile.is_file() for tile in _listed(place))
+        return place.suffix.lower() in TILE_SUFFIXES
     names = (Path(name) for _, _, names in os.walk(place, followlinks=True) for name in names)
-    return any(name.suffix.lower() in _PICTURES for name in names)
-
-
-def _listed(path: Path) -> Iterable[Path]:
-    """The tiles of a list: those that begin with ./ lie beside it."""
-    for line in path.read_text().split("\n"):
-        tile = line.strip()
-        if tile:
-            yield path.parent / tile if tile.startswith("./") else Path(tile)
+    return any(name.suffix.lower() in TILE_SUFFIXES for name in names)
 
 
 def check_run_folder(out: Path, gsd_m: float, *, resume: bool) -> None:
@@ -144,8 +153,10 @@ def check_run_folder(out: Path, gsd_m: float, *, resume: bool) -> None:
             "--resume goes on with it, another --out begins anew (make: RESUME=1 or OUT=FOLDER).",
         )
     best = out / "weights" / "best.pt"
-    if best.exists() and not (out / "weights" / "last.pt").exists():
-        raise UsageError(f"{out}: holds no weights/last.pt to resume.", f"Begin another run with --start {best}.")
+    if best.exists() and not any((out / name).exists() for name in RESUMED_FROM):
+        raise UsageError(
+            f"{out}: holds neither weights/step.pt nor last.pt to resume.", f"Begin another run with --start {best}."
+        )
     begun_m = _begun_gsd_m(out / "config.json")
     if begun_m is not None and begun_m != gsd_m:
         raise UsageError(

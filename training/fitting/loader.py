@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import albumentations as A
@@ -16,6 +17,7 @@ from ultralytics.utils.patches import imread
 
 from detector.errors import UsageError
 from training.fitting.augment import with_visible_affine
+from training.fitting.checks import TILE_SUFFIXES
 from training.fitting.order import Draw, TileOrder
 
 STRIDE = 32
@@ -59,6 +61,13 @@ class TileDataset(YOLODataset):
     def largest_px(self) -> int:
         """Longest edge of any tile."""
         return int(max(max(label["shape"]) for label in self.labels))
+
+    def get_img_files(self, img_path: str | list[str]) -> list[str]:
+        """The tiles below folders as Ultralytics finds them, and those that `img_path` names themselves, in order."""
+        places = [img_path] if isinstance(img_path, str) else img_path
+        tiles = [place for place in places if Path(place).suffix.lower() in TILE_SUFFIXES]
+        folders = [place for place in places if Path(place).suffix.lower() not in TILE_SUFFIXES]
+        return sorted(tiles + (super().get_img_files(folders) if folders else []))
 
     def build_transforms(self, hyp: object = None) -> Compose:
         """The stock pipeline with our affine change in it, and mosaics of tiles from the whole data set."""

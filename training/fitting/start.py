@@ -61,8 +61,7 @@ def starting_state(start: Path, folder: Path) -> dict[str, Tensor]:
     """
     if not start.exists():
         start = _downloaded(start, folder)
-    with reading(start):
-        state = load_file(start) if start.suffix == ".safetensors" else load_checkpoint(start)[0].state_dict()
+    state = _loaded(start)
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
@@ -86,6 +85,15 @@ def transfer(state: dict[str, Tensor], network: nn.Module, start: Path) -> float
         raise UsageError(f"{start}: no layer fits the architecture.", "Set `architecture` to that of these weights.")
     network.load_state_dict(fitting, strict=False)
     return float(sum(own[name].numel() for name in fitting) / sum(value.numel() for value in own.values()))
+
+
+def _loaded(start: Path) -> dict[str, Tensor]:
+    if start.suffix == ".safetensors":
+        with reading(start):
+            return load_file(start)
+    with reading(start):
+        network, _ = load_checkpoint(start)
+    return dict(network.state_dict())
 
 
 def _downloaded(start: Path, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.utils.torch_utils import TORCH_2_13, strip_optimizer, torch_distributed_zero_first, unwrap_model
 
+from training.fitting.checks import read_listing, tiles_at
 from training.fitting.loader import STRIDE, TileDataset, TileLoader
 from training.fitting.network import OrientedBoxNetwork
 from training.fitting.order import TileOrder
@@ -94,7 +95,13 @@ class RailcarTrainer(OBBTrainer):
         hours = self.config.fit.hours
         return min(1.0, self.elapsed_s / (hours * 3600) if hours else (self.epoch + part) / self.epochs)
 
-    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TileDataset:
+    def get_dataset(self) -> dict[str, Any]:
+        """What the data.yaml says, as `check_tiles` reads it: Ultralytics' own reader would find other paths in it."""
+        listing = read_listing(Path(self.args.data).parent)
+        tiles = {split: [str(place) for place in tiles_at(listing, split)] for split in ("train", "val")}
+        return {"path": listing.root, "names": listing.names, "nc": len(listing.names), "channels": 3, **tiles}
+
+    def build_dataset(self, img_path: list[str], mode: str = "train", batch: int | None = None) -> TileDataset:
         """Tiles of one split; changed at random in mode "train"."""
         return TileDataset(
             self.config.tiles.min_inside,
@@ -111,7 +118,7 @@ class RailcarTrainer(OBBTrainer):
         )
 
     def get_dataloader(
-        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+        self, dataset_path: list[str], batch_size: int = 16, rank: int = 0, mode: str = "train"
     ) -> TileLoader | InfiniteDataLoader:
         """Batches of one split; in mode "train" in the order of `TileOrder`."""
         if mode != "train":

@@ -21,7 +21,7 @@ import numpy as np
 from detector.config import IGNORE
 from detector.errors import InputRejected
 from detector.geometry import Floats, corners_from_xywhr
-from training.classes import NO_CLASS, Vocabulary, class_names
+from training.classes import NO_CLASS, Vocabulary, class_names, folded
 from training.formats.annotations import Annotations, BadBox, Drawn, Fault, checked, upright
 from training.formats.jsonfile import JsonObject, NotJson, read_object
 from training.formats.pictures import Picture, images_below, open_picture
@@ -169,11 +169,18 @@ def _by_id(source: Path, content: JsonObject, key: str, name_key: str) -> tuple[
         except (KeyError, TypeError) as error:
             faults.append(Fault(source, line, f"is none of COCO's {key} ({type(error).__name__} {error}): left out"))
             continue
-        if first is None or str(first[1][name_key]) != name:
+        if first is None or not _is_same(key, str(first[1][name_key]), name):
             twice = f"id {number!r} is that of other {key} too, here of {name}: all of that id are left out"
             faults.append(Fault(source, line, twice))
             entries[number] = None
     return entries, faults
+
+
+def _is_same(key: str, name: str, other: str) -> bool:
+    """Whether two names are one: of categories without regard to case and separators, as in `Vocabulary`."""
+    if key != "categories":
+        return name == other
+    return folded(name) == folded(other)
 
 
 def _clear(entries: dict[Any, Entry | None]) -> Iterator[tuple[Any, Entry]]:

@@ -2,6 +2,8 @@
 
 A split is a folder, a text file with a path a line, or a list of such. They are relative to `path`, and that to the
 data.yaml. Where `../` leads nowhere it is left out, as Ultralytics does: Roboflow writes it for one folder too high.
+Lines of a text file that begin with `./` are relative to the text file, as Ultralytics has it. Importers and training
+read it by the same class.
 """
 
 import os
@@ -20,7 +22,7 @@ from training.formats.pictures import images_below
 SPLITS = ("train", "val", "validation", "test")
 SUFFIXES = {".yaml", ".yml"}
 _NAMES = re.compile(r"^[\"']?names[\"']?\s*:", re.MULTILINE)
-_UP = "../"
+_UP, _BESIDE = "../", "./"
 _NO_LABELS = {"classes.txt"}  # some tools leave the names of the classes among the labels
 
 
@@ -100,6 +102,17 @@ class Listing:
             faults.append(Fault(self.file, 0, f"states none of {', '.join(SPLITS)}: holds no image"))
         return list(images), faults
 
+    def places_of(self, split: str) -> tuple[Place, ...]:
+        """The places of "train", "val" or "test"; "validation" is another word for "val"."""
+        own = tuple(place for place in self.places if place.split == split)
+        return self.places_of("validation") if split == "val" and not own else own
+
+    def listed(self, place: Path) -> list[tuple[int, Path]]:
+        """Line and path of each image that a text file lists, there or not; of what is no text file, none."""
+        lines = _text(place).splitlines() if place.is_file() and place.suffix == ".txt" else []
+        entries = [(i, line.strip()) for i, line in enumerate(lines, start=1) if line.strip()]
+        return [(i, (place.parent if entry.startswith(_BESIDE) else self.root) / entry) for i, entry in entries]
+
     def orphans(self, images: list[Path]) -> list[Fault]:
         """A fault for each file of labels without its image, in the folders of these images and of the splits."""
         folders = {place.path for place in self.places if place.path.is_dir()} | {image.parent for image in images}
@@ -110,8 +123,7 @@ class Listing:
         """The images of a folder or a text file, and a fault for each that the text lists and that is not there."""
         if place.is_dir():
             return images_below(place), []
-        lines = _text(place).splitlines() if place.is_file() and place.suffix == ".txt" else []
-        listed = [(i, self.root / line.strip()) for i, line in enumerate(lines, start=1) if line.strip()]
+        listed = self.listed(place)
         gone = [Fault(place, i, f"{image} is not there: left out") for i, image in listed if not image.is_file()]
         return [image for _, image in listed if image.is_file()], gone
 

@@ -25,7 +25,7 @@ from detector.errors import InputRejected
 from detector.geometry import Floats
 from detector.pixels.georef import lonlat_to_scene_px, scene_px_to_lonlat
 from training.classes import NO_CLASS, Vocabulary, class_names
-from training.formats.annotations import CORNERS, Annotations, BadBox, Drawn, Fault, checked, unlabelled
+from training.formats.annotations import CORNERS, Annotations, BadBox, Drawn, Fault, checked, numbers, unlabelled
 from training.formats.jsonfile import JsonObject, NotJson, read_object
 from training.formats.pictures import Album, Picture, images_below, open_picture
 
@@ -37,6 +37,7 @@ _MOST_DEG = np.array([360.0, 90.0])
 _FLAGS = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(
     ("false", "0", "0.0", "no", "none", "nan", ""), False
 )
+_AROUND = str.maketrans("[](),", "     ")  # what stands around the numbers of an array that became a text
 NO_FEATURE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ShapelyError)
 """What reading a feature that is none may raise; `why` says it in words."""
 
@@ -228,12 +229,16 @@ def to_lonlat_of(collection: JsonObject) -> pyproj.Transformer | None:
 def corners_of(properties: Mapping[str, Any]) -> Floats | None:
     """The corners (4, 2) that `corners_px` states, in pixels of the image; None where it is missing.
 
+    A text of numbers between commas or blanks is read too: geopandas may write arrays so.
+
     Raises:
         BadBox: it is not 8 finite numbers.
+        TypeError, ValueError: it is no array of numbers.
     """
     if properties.get("corners_px") is None:
         return None
-    corners = np.asarray(properties["corners_px"], dtype=np.float64)
+    stated = properties["corners_px"]
+    corners = numbers(stated.translate(_AROUND).split()) if isinstance(stated, str) else np.asarray(stated, np.float64)
     if corners.size != 2 * CORNERS:
         raise BadBox(f"corners_px has {corners.size} numbers, not 8")
     return _finite(corners.reshape(CORNERS, 2))

@@ -103,7 +103,8 @@ def write(annotations: Sequence[Annotations], out: Path) -> list[Fault]:
         ]
         if each.axis_aligned.any():
             faults.append(Fault(each.source, 0, f"{each.axis_aligned.sum()} boxes of unknown rotation look oriented"))
-    listing = {"path": ".", "train": "images/train", "val": "images/train", "names": dict(enumerate(class_names()))}
+    # Without `path`: for Ultralytics "." would be the folder that it is called in.
+    listing = {"train": "images/train", "val": "images/train", "names": dict(enumerate(class_names()))}
     (out / "data.yaml").write_text(yaml.safe_dump(listing, sort_keys=False))
     return faults
 

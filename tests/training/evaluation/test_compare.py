@@ -1,6 +1,7 @@
 """Two runs compared by a paired bootstrap over facilities."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from detector.errors import UsageError
+from tests.simulated_run import yard_run
 from training.compare import main
 from training.evaluation.compare import Outcome, compare, names_apart
 
@@ -149,3 +151,20 @@ def test_json_of_another_kind_is_refused(
     told = capsys.readouterr().err
     assert "bad" in told
     assert words in told
+
+
+def test_notes_say_of_which_run_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {date(2023, 1, 5): 2, date(2023, 2, 5): 3}
+    truth = tmp_path / "truth"
+    for name in ("old", "new"):
+        yard_run(numbers, np.random.default_rng(1)).write(tmp_path / name, truth)
+    file = truth / "yard_20230105.truth.geojson"
+    collection = json.loads(file.read_text())
+    collection["features"][0]["properties"]["class"] = "tram"
+    file.write_text(json.dumps(collection))
+    assert main([str(tmp_path / "old"), str(tmp_path / "new"), "--truth", str(truth), "--draws", "20"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "'tram'" in line]
+    assert [line.removeprefix("note: ").partition(": ")[0] for line in notes] == [
+        str(tmp_path / "old"),
+        str(tmp_path / "new"),
+    ]

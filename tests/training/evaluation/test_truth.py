@@ -55,6 +55,11 @@ def place(value: object) -> Edit:
     return lambda c: c["features"][0].update(geometry=value)
 
 
+def unplaced(name: str, value: object) -> Edit:
+    """As `first`, of a feature without a polygon."""
+    return lambda c: (place(None)(c), first(name, value)(c))
+
+
 def in_utm(c: Collection) -> None:
     table = gpd.GeoDataFrame.from_features(c["features"], crs="EPSG:4326").to_crs("EPSG:32635")
     c["features"] = json.loads(table.to_json())["features"]
@@ -80,7 +85,17 @@ def each(name: str, value: object) -> Edit:
 
 @pytest.mark.parametrize(
     "change",
-    [each("class", "Railcar"), each("class", None), each("ignore", "false"), each("ignore", 0), in_parts, crossed],
+    [
+        each("class", "Railcar"),
+        each("class", None),
+        each("ignore", "false"),
+        each("ignore", 0),
+        each("corners_px", "[537.041 9.062 550 9 550 20 537 20]"),  # the polygon counts
+        each("corners_px", "somewhere"),
+        each("corners_px", [1, 2, 3]),
+        in_parts,
+        crossed,
+    ],
 )
 def test_the_same_truth_in_other_words(folders: tuple[Path, Path], change: Edit) -> None:
     run, truth = folders
@@ -107,7 +122,9 @@ WRONG = [
     (first("visible", 80), "feature 1: visible must be 0 to 1. Received: 80"),
     (first("visible", "high"), "feature 1: visible must be 0 to 1. Received: 'high'"),
     (first("ignore", "perhaps"), "feature 1: ignore must be true or false. Received: 'perhaps'"),
-    (first("corners_px", [1, 2, 3]), "feature 1: corners_px has 3 numbers, not 8"),
+    (unplaced("corners_px", [1, 2, 3]), "feature 1: corners_px has 3 numbers, not 8"),
+    (unplaced("corners_px", "[1 2 much]"), "feature 1: could not convert string to float: 'much'"),
+    (unplaced("corners_px", {}), "feature 1: is no feature of ours"),
     (in_utm, r"feature 1: \(50\d+.\d+, 457\d+.\d+\) is no longitude and latitude.*Name the CRS"),
     (lambda c: c.update(crs={"properties": {"name": "EPSG:999999"}}), "its CRS is unknown .*that PROJ knows"),
     (lambda c: c.update(conditions=["haze"]), "conditions must be an object"),
@@ -193,3 +210,23 @@ def test_no_feature_is_an_empty_table(tmp_path: Path) -> None:
     found = read_truth(write(tmp_path / "a.geojson"))
     assert len(found.features) == 0
     assert found.features.crs == "EPSG:4326"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[537.041 9.062 550. 9 5.5e2 20 537 20]",
+        "537.041,9.062,550,9,550,20,537,20",
+        "[[537.041, 9.062], [550, 9], [550, 20], [537, 20]]",
+    ],
+)
+def test_corners_may_be_a_text(tmp_path: Path, text: str) -> None:
+    source = write(tmp_path / "a.geojson", one(None, corners_px=text))
+    assert read_truth(source).features["corners_px"].tolist() == [[537.041, 9.062, 550, 9, 550, 20, 537, 20]]
+
+
+@pytest.mark.parametrize(("stated", "visible"), [(-0.004, 0.0), (1.005, 1.0), (0.5, 0.5)])
+def test_visible_shares_within_rounding_are_those_of_the_ends(tmp_path: Path, stated: float, visible: float) -> None:
+    assert read_truth(write(tmp_path / "a.geojson", one(square(), visible=stated))).features["visible"].tolist() == [
+        visible
+    ]

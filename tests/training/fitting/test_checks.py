@@ -8,8 +8,18 @@ import pytest
 import yaml
 
 from detector.errors import UsageError
+from tests.training.formats.fakes import annotations_of, photo
 from training.classes import class_names
-from training.fitting.checks import WRITTEN, check_devices, check_run_folder, check_tiles, read_manifest
+from training.fitting.checks import (
+    WRITTEN,
+    check_devices,
+    check_run_folder,
+    check_tiles,
+    read_listing,
+    read_manifest,
+    tiles_at,
+)
+from training.formats import yolo
 
 NAMES = dict(enumerate(class_names()))
 MANIFEST: dict[str, Any] = {
@@ -87,11 +97,52 @@ class TestTiles:
         with pytest.raises(UsageError, match=reason):
             check_tiles(data, 0.30)
 
-    @pytest.mark.parametrize(("content", "reason"), [("a: [1", "as YAML"), ("tiles", "in place of keys"), ("", "None")])
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ("a: [1", "is not YAML"),
+            ("tiles", "is no YAML mapping"),
+            ("", "is no YAML mapping"),
+            ("train: images/train", "has no `names`"),
+            ("names: 5", "`names` is 5, no list of names"),
+            ("names: [a]\nval: 3", "line 2: `val` is 3, no path"),
+            ("names: [a]\ntrain: [[a]]", r"line 2: `train` is \['a'\], no path"),
+        ],
+    )
     def test_a_damaged_description(self, data: Path, content: str, reason: str) -> None:
         (data / "data.yaml").write_text(content)
         with pytest.raises(UsageError, match=reason):
             check_tiles(data, 0.30)
+
+    def test_the_folder_of_the_file_is_where_paths_begin(self, data: Path) -> None:
+        describe(data, path=".")
+        check_tiles(data, 0.30)
+
+    def test_what_our_own_writer_makes(self, tmp_path: Path) -> None:
+        yolo.write([annotations_of(photo(tmp_path / "a.png"), [])], tmp_path / "out")
+        assert "path" not in yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
+        check_tiles(tmp_path / "out", 0.30)
+
+    def test_names_in_another_order(self, data: Path) -> None:
+        numbers = dict(zip(reversed(NAMES), NAMES.values(), strict=True))
+        describe(data, names=numbers)
+        with pytest.raises(UsageError, match="numbered from 0"):
+            check_tiles(data, 0.30)
+
+    def test_one_place_of_several_that_is_not_there(self, data: Path) -> None:
+        describe(data, val=["images/val", "images/more"])
+        with pytest.raises(UsageError, match=r"line \d+: val: .*images/more does not exist"):
+            check_tiles(data, 0.30)
+
+    def test_where_the_tiles_are(self, data: Path) -> None:
+        """Folders, and what a text file lists, relative to it or to the data.yaml, as often as it does."""
+        (data / "lists").mkdir()
+        (data / "lists" / "0.jpg").touch()
+        (data / "lists" / "train.txt").write_text("./0.jpg\n./0.jpg\nimages/train/0.jpg\n")
+        describe(data, train=["../images/train", "lists/train.txt"])
+        beside = data / "lists" / "0.jpg"
+        found = tiles_at(read_listing(data), "train")
+        assert found == [data / "images" / "train", beside, beside, data / "images" / "train" / "0.jpg"]
 
     def test_what_a_run_keeps_of_the_manifest(self, data: Path) -> None:
         assert read_manifest(data) is None
@@ -125,8 +176,10 @@ class TestRunFolder:
     def test_a_best_without_what_resuming_needs(self, tmp_path: Path) -> None:
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / "best.pt").touch()
-        with pytest.raises(UsageError, match=r"holds no weights/last\.pt to resume.*--start .*best\.pt"):
+        with pytest.raises(UsageError, match=r"neither weights/step\.pt nor last\.pt to resume.*--start .*best\.pt"):
             check_run_folder(tmp_path, 0.3, resume=True)
+        (tmp_path / "weights" / "step.pt").touch()
+        check_run_folder(tmp_path, 0.3, resume=True)
 
     def test_another_gsd(self, tmp_path: Path) -> None:
         (tmp_path / "weights").mkdir()

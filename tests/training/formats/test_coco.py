@@ -234,6 +234,20 @@ def test_a_category_id_that_stands_for_two_names_says_nothing(tmp_path: Path) ->
     assert reasons[1:] == ["unknown class 'category 1': its area is ignored"]
 
 
+def test_categories_that_differ_in_case_and_separators_are_one(tmp_path: Path) -> None:
+    path = collection(tmp_path, [entry(segmentation=[SQUARE])])
+    content = json.loads(path.read_text())
+    content["categories"] += [
+        {"id": 1, "name": "Railcar"},
+        {"id": 4, "name": "tank car"},
+        {"id": 4, "name": "Tank_Car"},
+    ]
+    path.write_text(json.dumps(content))
+    (found,), faults = coco.read(tmp_path, WORDS, 0.5)
+    assert not faults
+    assert found.classes.tolist() == [class_index("railcar")]
+
+
 def test_the_same_said_twice_is_no_contradiction(tmp_path: Path) -> None:
     again = [{"id": 1, "file_name": "a.png"}] * 2, [{"id": 1, "name": "railcar"}] * 2
     source, _ = twins(tmp_path, images=again[0], categories=again[1], annotations=[entry(image_id=1)])

@@ -61,6 +61,15 @@ class TestLayouts:
         assert (fault.file.name, fault.line) == ("train.txt", 2)
         assert "gone.png is not there" in fault.reason
 
+    def test_lines_that_begin_with_a_dot_are_beside_the_text(self, tmp_path: Path) -> None:
+        labelled(tmp_path / "images" / "a.png")
+        labelled(tmp_path / "lists" / "images" / "b.png")
+        (tmp_path / "lists" / "train.txt").write_text("./images/b.png\nimages/a.png\n./images/a.png\n")
+        listing(tmp_path, "train: lists/train.txt")
+        found, (fault,) = read(tmp_path)
+        assert [each.image.name for each in found] == ["b.png", "a.png"]
+        assert (fault.file.name, fault.line) == ("train.txt", 3)
+
 
 class TestFaults:
     @pytest.mark.parametrize(("place", "what"), [("images/vla", "does not exist"), ("empty", "holds no image")])

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,13 @@ def test_truth_also_has_the_polygons_on_the_ground(tmp_path: Path) -> None:
     (tmp_path / "yard.geojson").write_text(json.dumps(content))
     (found,), _ = polygons.read(tmp_path / "yard.geojson", WORDS)
     assert iou(found.corners_px, expected.corners_px)[0] > 0.99
+
+
+@pytest.mark.parametrize("written", [str, json.dumps, lambda corners: str(np.array(corners))])
+def test_corners_that_became_a_text_are_read(tmp_path: Path, written: Callable[[list[float]], str]) -> None:
+    photo(tmp_path / "yard.png")
+    stated = written(BOXES[0].round(3).ravel().tolist())
+    write(tmp_path / "yard.geojson", [feature(None, corners_px=stated), feature(None, corners_px="1 2 much")])
+    (found,), (fault,) = polygons.read(tmp_path, WORDS, 0.3)
+    np.testing.assert_allclose(found.corners_px, BOXES[:1], atol=0.01)
+    assert fault.reason == "could not convert string to float: 'much': left out"
