@@ -174,7 +174,7 @@ class TestRun:
         self, nodes: Nodes, yards: Yards, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         said: list[str] = []
-        monkeypatch.setattr(patience, "tell", lambda text, style: said.append(text))
+        monkeypatch.setattr(patience, "note", said.append)
         monkeypatch.setattr(patience, "TELL_AFTER_S", 0.0)
         others = [ray.remote(Holder).options(num_cpus=1).remote() for _ in range(2)]
         ray.get([other.hold.remote() for other in others])
@@ -309,7 +309,7 @@ class TestWithoutRay:
         now, said = [0.0], []
         monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 1.0, "node:a": 1.0})
-        monkeypatch.setattr(patience, "tell", lambda text, style: said.append(text))
+        monkeypatch.setattr(patience, "note", said.append)
         waiting = patience.Patience("No worker has started", {"num_cpus": 2}, minutes=10)
         for now[0] in (0, 29, 31, 599, 600):
             waiting.check()
