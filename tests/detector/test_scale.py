@@ -314,7 +314,7 @@ class TestWithoutRay:
         for now[0] in (0, 29, 31, 599, 600):
             waiting.check()
         assert said == [
-            "note: No worker has started yet: it needs {'num_cpus': 2}, and the cluster has "
+            "No worker has started yet: it needs {'num_cpus': 2}, and the cluster has "
             "{'CPU': 1.0, 'GPU': 0.0, 'memory': 0.0} left. Waiting, 10 minutes at most."
         ]
         waiting.renew()
