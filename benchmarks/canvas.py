@@ -202,7 +202,7 @@ def whole_facility(path: Path, target: Path) -> Path:
     ring = scene_px_to_lonlat(grid, corners).tolist()
     feature = {
         "type": "Feature",
-        "properties": {"facility_id": "all"},
+        "properties": {"facility_id": "scene"},
         "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
     }
     target.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))

@@ -266,11 +266,11 @@ def _count(
         write_tracks(run / TRACKS, beside.tracks)
     if beside.kept_history is not None:
         _write_csv(run / HISTORY, beside.kept_history)
+    counts, totals = counted.counts, flag_overlaps(counted.totals, overlaps(facilities))
     filled = gpd.GeoDataFrame(counted.detections, crs=detections.crs)
-    del detections
+    del detections, counted
     write_tables(run, _with_pixels(filled, run / "detections.parquet"), scenes)
-    totals = flag_overlaps(counted.totals, overlaps(facilities))
-    for name, table in (("counts", counted.counts), ("totals", totals)):
+    for name, table in (("counts", counts), ("totals", totals)):
         with replacing(run / f"{name}.parquet") as scratch:
             table.to_parquet(scratch, index=False)
         _write_csv(run / f"{name}.csv", table)
@@ -280,7 +280,7 @@ def _count(
     record["calibration"] = _facts(calibration)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run / "run.json", record)
-    return counted.counts
+    return counts
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -111,9 +111,10 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     value = np.round(history.value)
     told = history.censored == history.censored.all()  # the dates that were seen whole; all, where none was
     lowest = math.log(_LEAST_SHOWN / float(np.exp(log_season[told]).sum()))
-    highest = math.log(float((value * np.exp(-log_season)).max()) + _LEAST_SHOWN) + _FARTHEST
+    today = np.round(value * np.exp(-log_season)) if season is not None else value  # about what it would be today
+    highest = math.log(float(today.max()) + _LEAST_SHOWN) + _FARTHEST
     wide = np.linspace(lowest, highest, _N_WIDE)
-    likeliest = _log_weight(value, history.censored, log_season, np.exp(wide), _SOME_PSI).max(axis=0)
+    likeliest = _log_weight(today, history.censored, np.zeros(today.size), np.exp(wide), _SOME_PSI).max(axis=0)
     near = np.flatnonzero(likeliest > likeliest.max() - _FAR_OFF)
     rates = np.exp(np.linspace(wide[max(near[0] - 1, 0)], wide[min(near[-1] + 1, _N_WIDE - 1)], _N_LAMBDA))
     log_weight = _log_weight(value, history.censored, log_season, rates, slice(None))
