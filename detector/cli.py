@@ -14,7 +14,7 @@ from detector import __version__
 from detector.config import detect_config, scale_config
 from detector.console import Watcher, counts_table, scenes_table, show_aside, show_rejected
 from detector.errors import RailcarsError, UsageError
-from detector.store import run_folder, sole_writer
+from detector.runlock import run_folder, sole_writer
 from detector.telling import console, note, tell
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from detector.detection.reading import Readers
 from detector.detection.tables import Parts, write_facilities, write_tables
 from detector.facilities import Facility
 from detector.memory import give_back
+from detector.runlock import sole_writer
 from detector.scenes import Rejection, Scene
-from detector.store import Ledger, sole_writer, sweep
+from detector.store import Ledger, sweep
 from detector.weights import Weights
 
 Compute = Callable[[Books, Sequence[Plan]], None]

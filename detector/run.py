@@ -21,8 +21,9 @@ from detector.facilities import Facility, load_facilities, overlaps
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
 from detector.runfolder import read_record, readable
+from detector.runlock import sole_writer
 from detector.scenes import Rejection, find_scenes
-from detector.store import replacing, sole_writer, write_json
+from detector.store import replacing, write_json
 from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
 from detector.tally.history import HISTORY, load_history

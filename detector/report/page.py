@@ -19,7 +19,8 @@ from detector.report.evidence import Evidence, read_run
 from detector.report.facility import DESK_PX, PHONE_PX, Extent, FacilityView, in_order, view_of
 from detector.report.rows import GROUPS, SumRow
 from detector.runfolder import read_record
-from detector.store import sole_writer, write_text
+from detector.runlock import sole_writer
+from detector.store import write_text
 from detector.tally.sightings import FULLY_SEEN
 from detector.tally.totals import RAIL_VEHICLE
 

@@ -179,7 +179,7 @@ def test_no_step_writes_beside_another_process(run: Path, tmp_path: Path, monkey
     weights = fake_weights(tmp_path / "weights")
     names = sorted(path.name for path in run.iterdir())
     taken = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-    monkeypatch.setattr("detector.store.fcntl.lockf", Mock(side_effect=taken))
+    monkeypatch.setattr("detector.runlock.fcntl.lockf", Mock(side_effect=taken))
     for step in (
         lambda: detect_step(inputs, run, weights, fake_config()),
         lambda: count_step(run, FEW_DRAWS),

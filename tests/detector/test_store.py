@@ -15,23 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import RunMismatch, UsageError
-from detector.store import (
-    GROUP,
-    Ledger,
-    TileResult,
-    content_key,
-    open_run_folder,
-    replacing,
-    run_folder,
-    sole_writer,
-    sweep,
-    write_json,
-)
+from detector.runlock import open_run_folder, run_folder, sole_writer
+from detector.store import GROUP, Ledger, TileResult, content_key, replacing, sweep, write_json
 
 ROOT = Path(__file__).parents[2]
 HOLD = (
     "import pathlib, sys\n"
-    "from detector.store import sole_writer\n"
+    "from detector.runlock import sole_writer\n"
     "with sole_writer(pathlib.Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.read()\n"
@@ -259,7 +249,7 @@ def test_a_step_inside_of_a_step_keeps_the_lock_of_the_outer_one(tmp_path: Path)
 
 def test_a_run_without_locks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = OSError(errno.ENOLCK, "No locks available")
-    monkeypatch.setattr("detector.store.fcntl.lockf", Mock(side_effect=refused))
+    monkeypatch.setattr("detector.runlock.fcntl.lockf", Mock(side_effect=refused))
     with pytest.raises(UsageError, match=r"cannot be written to \(No locks available\)"), sole_writer(tmp_path):
         pass
 

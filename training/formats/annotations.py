@@ -103,6 +103,20 @@ class Drawn:
     axis_aligned: bool = False
 
 
+class Unreadable(ValueError):
+    """A file that is not what it should be.
+
+    Args:
+        line: where.
+        reason: why.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+
+
 class BadBox(ValueError):
     """A box that cannot be used; the message says why."""
 

@@ -7,22 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.formats.annotations import Unreadable
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
-class NotJson(ValueError):
-    """A file that is not the JSON it should be.
-
-    Args:
-        line: where.
-        reason: why.
-    """
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-        self.reason = reason
+class NotJson(Unreadable):
+    """A file that is not the JSON it should be."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from detector.errors import UsageError
-from training.formats.annotations import Fault
+from training.formats.annotations import Fault, Unreadable
 from training.formats.pictures import images_below
 
 SPLITS = ("train", "val", "validation", "test")
@@ -26,18 +26,8 @@ _UP, _BESIDE = "../", "./"
 _NO_LABELS = {"classes.txt"}  # some tools leave the names of the classes among the labels
 
 
-class NotListing(ValueError):
-    """A file that is not the YAML it should be.
-
-    Args:
-        line: where.
-        reason: why.
-    """
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-        self.reason = reason
+class NotListing(Unreadable):
+    """A file that is not the YAML it should be."""
 
 
 @dataclass(frozen=True)
