@@ -19,6 +19,8 @@ from detector.scene import Scene
 from detector.vectorfile import EDGE_DEG, as_text, check_on_earth, read_features
 
 EDGE_STEPS = 16  # per side of a scene's outline
+FACILITIES = "facilities.geojson"
+"""In the RUN folder: the outlines that were counted."""
 ALL = "all"
 """Scope of the sums over facilities, which no facility can be called."""
 _SLIVER = 0.01  # of the smaller outline: what neighbours may share where they were drawn by hand

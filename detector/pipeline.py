@@ -12,7 +12,7 @@ from detector.detection.engine import Engine
 from detector.detection.planning import Plan, Planner
 from detector.detection.reading import Readers
 from detector.detection.tables import Parts, write_facilities, write_tables
-from detector.facilities import Facility
+from detector.facilities import FACILITIES, Facility
 from detector.memory import give_back
 from detector.runlock import sole_writer
 from detector.scenes import Rejection, Scene
@@ -110,7 +110,7 @@ def detect(
         names = [plan.part for plan in plans if parts.has(plan.part)]
         give_back()  # a run over few scenes peaks while their tables are written
         detections, shown = parts.read(names)
-        write_facilities(run / "facilities.geojson", facilities)
+        write_facilities(run / FACILITIES, facilities)
         write_tables(run, detections, shown)
         backends = ledger.backends()
     return DetectResult(

@@ -17,7 +17,7 @@ from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import write_rejected, write_tables
 from detector.errors import UsageError
-from detector.facilities import Facility, load_facilities, overlaps
+from detector.facilities import FACILITIES, Facility, load_facilities, overlaps
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
 from detector.runfolder import read_record, readable
@@ -28,7 +28,7 @@ from detector.tally.calibration_file import CalibrationFile, load_calibration
 from detector.tally.counts import count_run
 from detector.tally.history import HISTORY, load_history
 from detector.tally.totals import flag_overlaps
-from detector.telling import note
+from detector.telling import note, some
 from detector.tracks import TRACKS, Tracks, kept_tracks, load_tracks, write_tracks
 from detector.weights import Weights
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from detector.scale.cluster import Cluster
 
 
-_FACILITIES = "facilities.geojson"
 _PIXELS = "corners_px"
 _NAMED = 5  # of those that a note is about
 
@@ -97,7 +96,7 @@ def detect_step(
     started = datetime.now(UTC)
     facilities = load_facilities(inputs.facilities)
     if pairs := overlaps(facilities):
-        named = _some([f"{one!r} and {other!r}" for one, other in pairs])
+        named = some([f"{one!r} and {other!r}" for one, other in pairs], _NAMED)
         note(f"{inputs.facilities}: facilities overlap: {named}. What stands on common ground is counted in both.")
     with sole_writer(run):
         limits = (config.gsd_min_m, config.gsd_max_m)
@@ -199,14 +198,8 @@ def find_beside(
 def _left_out(path: Path, names: Sequence[str]) -> list[str]:
     if not names:
         return []
-    named = _some([repr(name) for name in names])
+    named = some([repr(name) for name in names], _NAMED)
     return [f"{path}: what it holds of {named} is left out, since no facility of the run has that name and place."]
-
-
-def _some(texts: Sequence[str]) -> str:
-    """The first few texts, and how many more there are."""
-    more = len(texts) - _NAMED
-    return ", ".join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def count_step(
@@ -242,7 +235,7 @@ def _count(
     run: Path, config: CountConfig, history: Path | None, tracks: Path | None, note: Callable[[str], None]
 ) -> pd.DataFrame:
     record = read_record(run)
-    with readable(run / _FACILITIES) as path:
+    with readable(run / FACILITIES) as path:
         path.stat()  # where it is missing, the command that writes it is named
         facilities = load_facilities(path)
     beside = find_beside(run, facilities, history, tracks)

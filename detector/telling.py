@@ -1,5 +1,7 @@
 """Words for whoever runs a command, outside of its results."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 PLAIN_WIDTH = 160  # of tables that do not go to a terminal
@@ -19,3 +21,9 @@ def tell(text: object, style: str | None = None) -> None:
 def note(text: object) -> None:
     """What is no error, and should be known all the same."""
     tell(f"note: {text}", "yellow")
+
+
+def some(texts: Sequence[str], most: int) -> str:
+    """The first few texts, `most` at most, and how many more there are."""
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")

@@ -41,6 +41,8 @@ def agreeing(estimates: Sequence[Estimate], rho: float) -> tuple[int, ...]:
         estimates: the best scene first.
         rho: correlation of their errors.
     """
+    if len(estimates) == 1:
+        return (0,)
     count, variance = _at_one_level(estimates)
     off = variance + variance[0] - 2 * rho * np.sqrt(variance * variance[0])
     agree = np.abs(count - count[0]) <= _FAR_OFF * np.sqrt(np.maximum(off, 0.0))

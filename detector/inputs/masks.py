@@ -43,7 +43,7 @@ def cloud_mask(path: Path, descriptions: Sequence[str | None], declared: Sequenc
     Raises:
         InputRejected: the mask cannot be read.
     """
-    mask = next((entry.cloud_mask for entry in declared if entry.cloud_mask), None) or mask_beside(path)
+    mask = next((entry.cloud_mask for entry in declared if entry.cloud_mask), None) or _mask_beside(path)
     return _of_file(path, mask) if mask else _of_band(path, descriptions)
 
 
@@ -53,7 +53,7 @@ def mask_bands(descriptions: Sequence[str | None]) -> tuple[int, ...]:
     return tuple(band for band, name in enumerate(names, start=1) if name in _CLOUD_BANDS | _CLEAR_BANDS)
 
 
-def mask_beside(path: Path) -> Path | None:
+def _mask_beside(path: Path) -> Path | None:
     """The cloud mask in the folder of an image; of several, the one whose name says most of it, then UDM2."""
     stem = path.stem.lower()
     found = [

@@ -11,6 +11,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
+from detector.facilities import FACILITIES
 from detector.report.rows import GROUPS, CountRow, EyeRow, SumRow, count_rows, eye_rows, sum_rows
 from detector.runfolder import need_columns, need_counts, read_record, readable
 from detector.tally.history import HISTORY, as_used
@@ -102,7 +103,7 @@ def read_run(folder: Path) -> Evidence:
         totals=sum_rows(totals),
         by_eye=_by_eye(folder / HISTORY, provenance) if provenance.get("history") else {},
         scenes=scenes,
-        names=_names(folder / "facilities.geojson"),
+        names=_names(folder / FACILITIES),
         provenance=provenance,
         rejected=_rejected(folder / "rejected.csv"),
     )

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from detector.telling import note
+from detector.telling import note, some
 from training.evaluation.pairing import Pairing
 from training.evaluation.truthfile import TruthFile
 
@@ -74,7 +74,7 @@ class Aside:
     def lines(self) -> Iterator[str]:
         """One line for each that there is any of."""
         if self.unknown:
-            labels = _some([repr(label) for label in self.unknown])
+            labels = some([repr(label) for label in self.unknown], _SHOWN)
             yield (
                 f"{self.truth}: {sum(self.unknown.values())} objects are of no class of ours ({labels}): "
                 "neither right nor wrong."
@@ -89,15 +89,10 @@ class Aside:
         if self.without_truth:
             yield (
                 f"{self.truth}: has no truth for {len(self.without_truth)} of {self.n_scenes} scenes, which are left "
-                f"out: {_some(self.without_truth)}."
+                f"out: {some(self.without_truth, _SHOWN)}."
             )
         if self.without_scene:
             yield (
                 f"{self.truth}: {len(self.without_scene)} files are of no scene of the run: "
-                f"{_some(self.without_scene)}."
+                f"{some(self.without_scene, _SHOWN)}."
             )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
