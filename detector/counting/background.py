@@ -6,25 +6,23 @@ on a grid that reaches as far as the posterior does.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import fdtrc, gammaln
 
-from detector.counting.negbin import LITTLE, Grid, nb_upper_tail
+from detector.counting.negbin import LITTLE, SUMMED, Grid, nb_upper_tail
 from detector.counting.samples import Bools, Floats
 
 _N_LAMBDA, _N_PSI = 70, 24
-_USUAL_PSI = 0.35
-_PSI_SD = np.linspace(-3, 3, _N_PSI)  # in log, from the usual one
-_PSI, _LOG_PRIOR = _USUAL_PSI * np.exp(0.9 * _PSI_SD), -0.5 * _PSI_SD[:, None] ** 2
-_N_WIDE, _SOME_PSI = 24, [0, 5, 9, 14, 18, 23]  # a coarser grid tells where the rates lie
+_USUAL_PSI, _PSI_SD = 0.35, 0.9  # median, and standard deviation in log
+_PSI = _USUAL_PSI * np.exp(_PSI_SD * np.linspace(-3, 3, _N_PSI))
+_STEP, _FEW_PSI = 0.5, 4  # in log, of rates, and every fourth dispersion: a coarse grid tells where the rates lie
 _FARTHEST = 4.0  # in log: how far above the highest count rates are looked for
 _LEAST_SHOWN = 0.5  # objects on all dates together: dates without any tell no lower rates apart
 _Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
-_SUMMED = 200  # numbers whose probabilities are sooner summed up than one tail is found by its function
-_OUT_OF_REACH = 30.0  # in log-weight: e^-30 is 1e-13
 _FAR_OFF = 18.0  # in log-weight, of a rate beside the likeliest: e^-18 is 2e-8
 _SEASON_DATES, _SEASON_YEARS, _SEASON_P = 40, 3.0, 0.01
 
@@ -78,10 +76,12 @@ class Background:
 
         Pairs of next to no weight count in full: the result is never too small, and never below about 1e-10.
         """
+        if count <= 0:
+            return 1.0
         grid = Grid(self.grid.rate, self.grid.psi + extra_psi) if extra_psi else self.grid
         used = self.weight > _NO_WEIGHT
         unused = float(self.weight.sum(where=~used))
-        if 0 < count <= _SUMMED:
+        if count <= SUMMED:
             weight = np.where(used, self.weight, 0.0)
             tail = float(weight.sum() - grid.mixture(weight, int(count) - 1).sum())
             if tail > LITTLE:
@@ -113,49 +113,39 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
     lowest = math.log(_LEAST_SHOWN / float(np.exp(log_season[told]).sum()))
     today = np.round(value * np.exp(-log_season)) if season is not None else value  # about what it would be today
     highest = math.log(float(today.max()) + _LEAST_SHOWN) + _FARTHEST
-    wide = np.linspace(lowest, highest, _N_WIDE)
-    likeliest = _log_weight(today, history.censored, np.zeros(today.size), np.exp(wide), _SOME_PSI).max(axis=0)
-    near = np.flatnonzero(likeliest > likeliest.max() - _FAR_OFF)
-    rates = np.exp(np.linspace(wide[max(near[0] - 1, 0)], wide[min(near[-1] + 1, _N_WIDE - 1)], _N_LAMBDA))
-    log_weight = _log_weight(value, history.censored, log_season, rates, slice(None))
+    first, last = math.floor(lowest / _STEP), math.ceil(highest / _STEP)
+    coarse = _log_weight(today, history.censored, np.zeros(today.size), _coarse_grid(first, last)).max(axis=0)
+    near = np.flatnonzero(coarse > coarse.max() - _FAR_OFF)
+    low, high = first + max(int(near[0]) - 1, 0), min(first + int(near[-1]) + 1, last)
+    grid = _fine_grid(max(low * _STEP, lowest), high * _STEP)
+    log_weight = _log_weight(value, history.censored, log_season, grid)
     weight = np.exp(log_weight - log_weight.max())
-    return Background(Grid(rates, _PSI), weight / weight.sum())
+    return Background(grid, weight / weight.sum())
 
 
-def _log_weight(value: Floats, censored: Bools, log_season: Floats, rates: Floats, chosen: slice | list[int]) -> Floats:
-    """(P, R) log of the posterior's density, up to a constant, for some of the dispersions."""
-    grid, exact = Grid(rates, _PSI[chosen]), ~censored
-    log_weight = _LOG_PRIOR[chosen] + _log_likelihood(value[exact], log_season[exact], grid)
-    if censored.any():
-        log_weight = _with_tails(log_weight, value[censored], log_season[censored], grid)
+@lru_cache(maxsize=64)
+def _coarse_grid(first: int, last: int) -> Grid:
+    """Rates between these multiples of a step, some dispersions."""
+    return Grid(np.exp(_STEP * np.arange(first, last + 1)), _PSI[::_FEW_PSI])
+
+
+@lru_cache(maxsize=64)
+def _fine_grid(low: float, high: float) -> Grid:
+    """Rates between these, in log. Histories that are alike have the same grid, so that most of it is computed once."""
+    return Grid(np.exp(np.linspace(low, high, _N_LAMBDA)), _PSI)
+
+
+def _log_weight(value: Floats, censored: Bools, log_season: Floats, grid: Grid) -> Floats:
+    """(P, R) log of the posterior's density, up to a constant."""
+    exact, bound = ~censored, censored & (value > 0)
+    sd = np.log(grid.psi / _USUAL_PSI) / _PSI_SD
+    log_weight = _log_likelihood(value[exact], log_season[exact], grid) - 0.5 * sd[:, None] ** 2
+    for shift in _unlike(log_season[bound]):
+        seasonal = grid.in_season(shift)
+        seen, times = np.unique(value[bound & (log_season == shift)], return_counts=True)
+        for count, n in zip(seen.tolist(), times.tolist(), strict=True):
+            log_weight += n * seasonal.log_upper_tail(count)
     return log_weight
-
-
-def _with_tails(log_weight: Floats, seen: Floats, log_season: Floats, grid: Grid) -> Floats:
-    """Log-weights (P, R) with the tails P(Y >= y) of censored counts.
-
-    A tail that is too little to be found by summing is at most `LITTLE`. A pair that is far below the best one even so
-    is left there: together they weigh less than 1680 e^-30 = 2e-10.
-
-    Args:
-        log_weight: without the tails.
-        seen: (c,) censored counts.
-        log_season: (c,) their seasonal factors.
-        grid: of the weights.
-    """
-    tails = np.zeros((seen.size, *log_weight.shape))
-    if seen.max() <= _SUMMED * seen.size:
-        for shift in _unlike(log_season):
-            alike = log_season == shift
-            tails[alike] = grid.in_season(shift).upper_tails(seen[alike])
-    out = log_weight + np.log(np.maximum(tails, LITTLE)).sum(axis=0)
-    is_bound = tails.min(axis=0) < LITTLE
-    best = out[~is_bound].max(initial=-np.inf)
-    j, i = np.nonzero(is_bound & (out > best - _OUT_OF_REACH))
-    if i.size:
-        exact = nb_upper_tail(seen[:, None], grid.rate[i] * np.exp(log_season)[:, None], grid.psi[j])
-        out[j, i] = log_weight[j, i] + np.log(np.maximum(exact, 1e-300)).sum(axis=0)
-    return np.asarray(out, dtype=np.float64)
 
 
 def _unlike(log_season: Floats) -> list[float]:
@@ -169,10 +159,13 @@ def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
     unlike, shape, total = np.flatnonzero(times), 1 / grid.psi[:, None], value.sum()
     choose = gammaln(unlike + shape) @ times[unlike] - value.size * gammaln(shape[:, 0]) + total * np.log(grid.psi)
     out = choose[:, None] + total * np.log(grid.rate)
-    for shift in _unlike(log_season):
-        alike = value[log_season == shift]
-        out -= (alike.size * shape + alike.sum()) * grid.in_season(shift).log_excess
-    return np.asarray(out, dtype=np.float64)
+    if not log_season.any():
+        return np.asarray(out - (value.size * shape + total) * grid.log_excess, dtype=np.float64)
+    shifts, season = np.unique(log_season, return_inverse=True)
+    number, sums = np.bincount(season), np.bincount(season, weights=value)
+    times = number[:, None] * shape[:, 0] + sums[:, None]
+    excess = np.log(1 + grid.psi[:, None] * (grid.rate * np.exp(shifts)[:, None])[:, None])
+    return np.asarray(out - (times[..., None] * excess).sum(axis=0), dtype=np.float64)
 
 
 def seasonal_offsets(counts: Counts, years: Floats, today_year: float) -> Floats:

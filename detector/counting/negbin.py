@@ -1,6 +1,6 @@
 """Negative binomial counts, NB(mean rate, variance rate + psi rate^2): one by one, and for a whole grid at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,8 @@ from detector.counting.samples import Floats
 
 LITTLE = 1e-5
 """Tails from this on are right when they are found as 1 minus a sum: to 1e-9 of themselves."""
+SUMMED = 200
+"""Numbers up to this are sooner summed up than the tail beyond them is found by its function."""
 _BLOCK = 16
 _AT_ONCE = 32  # blocks: what is held at once does not grow with the highest number
 
@@ -45,6 +47,7 @@ class Grid:
 
     rate: Floats
     psi: Floats
+    _known_tails: dict[float, Floats] = field(default_factory=dict)
 
     @cached_property
     def log_excess(self) -> Floats:
@@ -99,19 +102,26 @@ class Grid:
             np.multiply(starts[:, block - 1], self._powers[:, -1], out=starts[:, block])
         return starts
 
-    def upper_tails(self, counts: Floats) -> Floats:
-        """(c, P, R) P(Y >= count) of several whole counts; below `LITTLE` only that they are so is right.
+    def log_upper_tail(self, count: float) -> Floats:
+        """(P, R) log P(Y >= count) of a whole count above 0, at least that of 1e-300; found once, then kept.
 
-        Law: from `LITTLE` on, those of `nb_upper_tail`.
+        By 1 minus a sum where that is right, by the incomplete beta function where it is not.
         """
-        highest = int(counts.max(initial=0))
-        choose = self._choose(highest)[:, None] * (np.arange(highest) < counts[:, None])
-        start, below = self._none[:, None], np.zeros((self.psi.size, counts.size, self.rate.size))
-        for first in range(0, highest, _BLOCK):
-            part = choose[:, :, first : first + _BLOCK]
-            below += start * (part @ self._powers[:, : part.shape[2]])
-            start = start * self._powers[:, -1:]
-        return np.asarray(np.maximum(1 - below, 0.0).transpose(1, 0, 2), dtype=np.float64)
+        if count not in self._known_tails:
+            tail = 1 - self._below(count) if count <= SUMMED else np.zeros(self._none.shape)
+            j, i = np.nonzero(tail < LITTLE)
+            tail[j, i] = nb_upper_tail(count, self.rate[i], self.psi[j])
+            self._known_tails[count] = np.log(np.maximum(tail, 1e-300))
+        return self._known_tails[count]
+
+    def _below(self, count: float) -> Floats:
+        """(P, R) P(Y < count)."""
+        choose, start, below = self._choose(int(count)), self._none, np.zeros(self._none.shape)
+        for first in range(0, int(count), _BLOCK):
+            part = choose[:, first : first + _BLOCK]
+            below += start * (part[:, None] @ self._powers[:, : part.shape[1]])[:, 0]
+            start = start * self._powers[:, -1]
+        return below
 
     def _choose(self, n: int) -> Floats:
         """(P, n) choose(0), ..., choose(n - 1)."""

@@ -125,12 +125,11 @@ def count_run(
         trains.look_at(views[facility_id])
         for tally in tallies:
             tally.look_at(sightings[facility_id])
-        for i, sighting in enumerate(sightings[facility_id]):
-            check = trains.check(sighting.views[0])
-            for tally in tallies:
+        for tally in tallies:
+            for i, sighting in enumerate(sightings[facility_id]):
                 past = baseline(sighting, sightings[facility_id][:i], eye.get(facility_id, EyeCounts()), tally)
                 row = _row(sighting, past, tally, config)
-                row = check.onto(row) if tally.group == GROUP else row
+                row = trains.check(sighting.views[0]).onto(row) if tally.group == GROUP else row
                 judged[tally.group].append(_Judged(row, _verdict(tally.whole(sighting), past)))
         full = [(sighting, tally) for sighting in sightings[facility_id] if sighting.is_full for tally in tallies]
         kept = compact([tally.whole(sighting) for sighting, tally in full])

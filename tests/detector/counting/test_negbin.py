@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import nbinom
 
 from detector.counting.background import Counts, fit_background
-from detector.counting.negbin import LITTLE, Grid, nb_log_pmf, nb_upper_tail
+from detector.counting.negbin import Grid, nb_log_pmf, nb_upper_tail
 from detector.counting.samples import Floats
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -27,14 +27,13 @@ def test_negative_binomial_agrees_with_scipy() -> None:
 
 
 @settings(deadline=None)
-@given(SEEDS, st.lists(st.integers(0, 200), min_size=1, max_size=6, unique=True))
-def test_tails_by_summing_are_the_tails(seed: int, counts: list[int]) -> None:
-    grid, wanted = some_grid(np.random.default_rng(seed)), np.array(counts, float)
-    exact = nb_upper_tail(wanted[:, None, None], grid.rate, grid.psi[:, None])
-    found = grid.upper_tails(wanted)
-    told = exact >= LITTLE
-    assert np.allclose(found[told], exact[told], rtol=1e-8, atol=0)
-    assert (found[~told] < 1.001 * LITTLE).all()
+@given(SEEDS, st.integers(1, 200) | st.sampled_from([201, 5000]))
+def test_tails_by_summing_are_the_tails(seed: int, count: int) -> None:
+    grid = some_grid(np.random.default_rng(seed))
+    exact = np.log(np.maximum(nb_upper_tail(count, grid.rate, grid.psi[:, None]), 1e-300))
+    found = grid.log_upper_tail(count)
+    assert np.allclose(found, exact, rtol=0, atol=1e-8)
+    assert grid.log_upper_tail(count) is found
 
 
 @settings(deadline=None)
@@ -54,7 +53,7 @@ def test_a_mixture_up_to_many_takes_little_memory() -> None:
     many = grid.mixture(weight, 40_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert np.array_equal(many[:101], few) and many[-1] > 0
+    assert np.allclose(many[:101], few, rtol=1e-12, atol=0) and many[-1] > 0  # products of other shapes round otherwise
     assert peak < 3e7  # bytes; a grid for every 16th number alone would take more
 
 
