@@ -163,9 +163,9 @@ def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
         return np.asarray(out - (value.size * shape + total) * grid.log_excess, dtype=np.float64)
     shifts, season = np.unique(log_season, return_inverse=True)
     number, sums = np.bincount(season), np.bincount(season, weights=value)
-    times = number[:, None] * shape[:, 0] + sums[:, None]
+    weighed = number[:, None] * shape[:, 0] + sums[:, None]
     excess = np.log(1 + grid.psi[:, None] * (grid.rate * np.exp(shifts)[:, None])[:, None])
-    return np.asarray(out - (times[..., None] * excess).sum(axis=0), dtype=np.float64)
+    return np.asarray(out - (weighed[..., None] * excess).sum(axis=0), dtype=np.float64)
 
 
 def seasonal_offsets(counts: Counts, years: Floats, today_year: float) -> Floats:

@@ -12,11 +12,13 @@ from detector.counting.background import Counts, fit_background
 from detector.counting.coverage import Usual, hidden_draws, publishable, visible_share
 from detector.counting.inflation import LEVELS, quantiles
 from detector.counting.interval import Estimate, compact
+from detector.counting.samples import Floats
 from detector.counting.surge import Rules, Verdict, assess, decide
 from detector.tally.baseline import Baseline, EyeCounts, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
 from detector.tally.estimates import SceneNormals, Tally
 from detector.tally.footprints import Footprints
+from detector.tally.shares import mapped, shares
 from detector.tally.sightings import Sighting, View, find_sightings, find_views, is_any
 from detector.tally.strings import GROUP, Trains
 from detector.tally.totals import Key, interval_columns, sum_counts
@@ -112,58 +114,111 @@ def count_run(
         classes: the class table.
         tracks: track lines by facility, which cap what a hidden part can hold.
     """
-    views = find_views(detections, scenes, classes)
-    sightings = find_sightings(views, config.same_time_minutes, tracks)
-    eye = eye_counts(history, config.eye_cv)
     rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
-    trains = Trains.of(detections, classes.families["rail_vehicle"], classes.groups[GROUP])
     counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
-    tallies = _tallies(counters, config, classes)
+    counting = _Counting(counters, eye_counts(history, config.eye_cv), config, classes, tracks or {})
     judged: dict[str, list[_Judged]] = {group: [] for group in classes.groups}
     whole: dict[Key, Estimate] = {}
-    for facility_id in sorted(sightings):
-        trains.look_at(views[facility_id])
-        for tally in tallies:
-            tally.look_at(sightings[facility_id])
-        for tally in tallies:
-            for i, sighting in enumerate(sightings[facility_id]):
-                past = baseline(sighting, sightings[facility_id][:i], eye.get(facility_id, EyeCounts()), tally)
-                row = _row(sighting, past, tally, config)
-                row = trains.check(sighting.views[0]).onto(row) if tally.group == GROUP else row
-                judged[tally.group].append(_Judged(row, _verdict(tally.whole(sighting), past)))
-        full = [(sighting, tally) for sighting in sightings[facility_id] if sighting.is_full for tally in tallies]
-        kept = compact([tally.whole(sighting) for sighting, tally in full])
-        for (sighting, tally), seen in zip(full, kept, strict=True):
-            whole[facility_id, sighting.date, tally.group] = seen
+    p_true, flags = np.full(len(detections), np.nan), np.full(len(detections), "", dtype=object)
+    parts = shares(detections, scenes)
+    tables = ((detections.iloc[part.detections], scenes.iloc[part.scenes]) for part in parts)
+    for part, found in zip(parts, mapped(counting.of, tables, len(parts)), strict=True):
+        for group, seen in found.judged.items():
+            judged[group] += seen
+        whole |= found.whole
+        p_true[part.detections], flags[part.detections] = found.p_true, found.flags
     # One family of tests per group: each group is a question of its own.
     rows = [
-        row for tally in tallies for row in _decided(judged[tally.group], rules, is_measured=tally.counter.is_measured)
+        row
+        for group, counter in counters.items()
+        for row in _decided(judged[group], rules, is_measured=counter.is_measured)
     ]
     counts = pd.DataFrame(rows, columns=list(COLUMNS))
     del rows, judged
     counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
-    probability = _p_true(len(detections), views, classes, counters)
-    flags = trains.flags(detections, (view for seen in views.values() for view in seen))
-    return Counted(counts, sum_counts(whole, counts, classes), detections.assign(p_true=probability, flags=flags))
+    return Counted(counts, sum_counts(whole, counts, classes), detections.assign(p_true=p_true, flags=flags))
 
 
-def _tallies(counters: Mapping[str, Counter], config: CountConfig, classes: ClassTable) -> list[Tally]:
-    """What makes the estimates of each group."""
-    footprints, scenes, rail = Footprints(), SceneNormals(), set(classes.families["rail_vehicle"])
-    return [
-        Tally(
-            group,
-            classes.groups[group],
-            counter,
-            config.draws,
-            config.seed,
-            config.repeat_rho,
-            set(classes.groups[group]) <= rail,
-            footprints,
-            scenes,
-        )
-        for group, counter in counters.items()
-    ]
+@dataclass(frozen=True)
+class _Part:
+    """What counting some facilities gives, before verdicts are decided.
+
+    Attributes:
+        judged: by group, in order of facility and date.
+        whole: the counts of the fully seen dates, to be summed.
+        p_true, flags: (D,) of their detections.
+    """
+
+    judged: dict[str, list[_Judged]]
+    whole: dict[Key, Estimate]
+    p_true: Floats
+    flags: list[str]
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """Counts facilities, each by itself.
+
+    Attributes:
+        counters: by group.
+        eye: counts by eye, by facility.
+        config: counting settings.
+        classes: the class table.
+        tracks: track lines by facility.
+    """
+
+    counters: Mapping[str, Counter]
+    eye: Mapping[str, EyeCounts]
+    config: CountConfig
+    classes: ClassTable
+    tracks: Tracks
+
+    def of(self, detections: pd.DataFrame, scenes: pd.DataFrame) -> _Part:
+        """Count the facilities in these tables."""
+        views = find_views(detections, scenes, self.classes)
+        sightings = find_sightings(views, self.config.same_time_minutes, self.tracks)
+        trains = Trains.of(detections, self.classes.families["rail_vehicle"], self.classes.groups[GROUP])
+        tallies = self._tallies()
+        judged: dict[str, list[_Judged]] = {group: [] for group in self.counters}
+        whole: dict[Key, Estimate] = {}
+        for facility_id in sorted(sightings):
+            seen, eye = sightings[facility_id], self.eye.get(facility_id, EyeCounts())
+            trains.look_at(views[facility_id])
+            for tally in tallies:
+                tally.look_at(seen)
+                judged[tally.group] += [self._judged(seen[: i + 1], eye, tally, trains) for i in range(len(seen))]
+            full = [(sighting, tally) for sighting in seen if sighting.is_full for tally in tallies]
+            kept = compact([tally.whole(sighting) for sighting, tally in full])
+            for (sighting, tally), estimate in zip(full, kept, strict=True):
+                whole[facility_id, sighting.date, tally.group] = estimate
+        flags = trains.flags(detections, (view for seen in views.values() for view in seen))
+        return _Part(judged, whole, _p_true(len(detections), views, self.classes, self.counters), flags)
+
+    def _judged(self, seen: list[Sighting], eye: EyeCounts, tally: Tally, trains: Trains) -> _Judged:
+        """The last of a facility's dates, beside those before it."""
+        *earlier, sighting = seen
+        past = baseline(sighting, earlier, eye, tally)
+        row = _row(sighting, past, tally, self.config)
+        row = trains.check(sighting.views[0]).onto(row) if tally.group == GROUP else row
+        return _Judged(row, _verdict(tally.whole(sighting), past))
+
+    def _tallies(self) -> list[Tally]:
+        """What makes the estimates of each group."""
+        footprints, scenes, rail = Footprints(), SceneNormals(), set(self.classes.families["rail_vehicle"])
+        return [
+            Tally(
+                group,
+                self.classes.groups[group],
+                counter,
+                self.config.draws,
+                self.config.seed,
+                self.config.repeat_rho,
+                set(self.classes.groups[group]) <= rail,
+                footprints,
+                scenes,
+            )
+            for group, counter in self.counters.items()
+        ]
 
 
 def _decided(judged: list[_Judged], rules: Rules, *, is_measured: bool) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ class View:
         scene_metadata: (K - 1,) those of `METADATA` but for the density, NaN where unknown.
         looks: (V, K) what the domain check looks at, a row per scene of the mosaic.
         cloud_cover: of the scene, 0 where unknown, and where a mask leaves its clouds out.
-        outlines: (T,) boxes of all detections of the table, EPSG:4326.
+        outlines: (D,) boxes of its detections, EPSG:4326; None without georeference.
         row: (D,) positions of the detections in their table.
         lonlat: (D, 2) their centres, NaN without georeference.
         scores: (D, C) their scores, by class.
@@ -122,6 +122,7 @@ class View:
     def _select(self, keep: Bools) -> "View":
         return replace(
             self,
+            outlines=self.outlines[keep],
             row=self.row[keep],
             lonlat=self.lonlat[keep],
             scores=self.scores.take(keep),
@@ -136,7 +137,7 @@ class View:
         """
         outside = ~np.asarray(shapely.contains_xy(self.visible, other.lonlat), dtype=bool)
         extra = other._select(outside)
-        extra = extra._select(~_boxed_in(extra.outlines[extra.row], self.outlines[self.row]))
+        extra = extra._select(~_boxed_in(extra.outlines, self.outlines))
         visible = shapely.union(self.visible, other.visible)
         growth = float(shapely.area(visible) / shapely.area(self.visible))
         return replace(
@@ -145,6 +146,7 @@ class View:
             visible=visible,
             area_ha=self.area_ha * growth,
             looks=np.vstack([self.looks, other.looks]),
+            outlines=np.r_[self.outlines, extra.outlines],
             row=np.r_[self.row, extra.row],
             lonlat=np.vstack([self.lonlat, extra.lonlat]),
             scores=self.scores.joined(extra.scores),
@@ -244,7 +246,7 @@ def find_views(detections: pd.DataFrame, scenes: pd.DataFrame, table: ClassTable
                 scene_metadata=scene_metadata(record),
                 looks=np.r_[picture_values(record), found][None],
                 cloud_cover=0.0 if record.get("cloud_mask") else _number(record.get("cloud_cover"), 0.0),
-                outlines=outlines,
+                outlines=outlines[row],
                 row=row,
                 lonlat=lonlat[row],
                 scores=scores.take(row),
