@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import pandas as pd
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from detector.config import CountConfig, DetectConfig, class_table, count_config, first_fault
 from detector.console import show_aside
 from detector.detection.books import Progress
 from detector.detection.provenance import file_facts, provenance
-from detector.detection.tables import write_rejected, write_tables
+from detector.detection.tables import fill_columns, write_rejected
 from detector.errors import UsageError
 from detector.facilities import FACILITIES, Facility, load_facilities, overlaps
 from detector.memory import give_back
 from detector.pipeline import DetectResult, detect
-from detector.runfolder import read_record, readable
+from detector.runfolder import StoredTable, read_record, readable
 from detector.runlock import sole_writer
 from detector.scenes import Rejection, find_scenes
 from detector.store import replacing, write_json
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from detector.scale.cluster import Cluster
 
 
-_PIXELS = "corners_px"
 _NAMED = 5  # of those that a note is about
 
 
@@ -242,10 +240,10 @@ def _count(
     for sentence in beside.left_out:
         note(sentence)
     calibration = _calibration(record)
-    with readable(run / "detections.parquet") as path:
-        detections = _without_pixels(path)
     with readable(run / "scenes.parquet") as path:
         scenes = gpd.read_parquet(path)
+    detections = StoredTable.detections(run)
+    give_back()
     counted = count_run(
         detections,
         scenes,
@@ -261,9 +259,10 @@ def _count(
     if beside.kept_history is not None:
         _write_csv(run / HISTORY, beside.kept_history)
     counts, totals = counted.counts, flag_overlaps(counted.totals, overlaps(facilities))
-    filled = gpd.GeoDataFrame(counted.detections, crs=detections.crs)
-    del detections, counted
-    write_tables(run, _with_pixels(filled, run / "detections.parquet"), scenes)
+    del detections
+    filled = {"p_true": counted.p_true, "flags": counted.flags}
+    del counted
+    fill_columns(run, filled, scenes)
     for name, table in (("counts", counts), ("totals", totals)):
         with replacing(run / f"{name}.parquet") as scratch:
             table.to_parquet(scratch, index=False)
@@ -280,21 +279,6 @@ def _count(
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     with replacing(path) as scratch:
         table.to_csv(scratch, index=False, float_format="%.6g")
-
-
-def _without_pixels(path: Path) -> gpd.GeoDataFrame:
-    """Detections without `corners_px`, a fifth of their memory, where all have their place on earth."""
-    names = [name for name in pq.read_schema(path).names if name != _PIXELS]
-    table = gpd.read_parquet(path, columns=names)
-    return table if table.geometry.notna().all() else gpd.read_parquet(path)
-
-
-def _with_pixels(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
-    """The same table with the `corners_px` of the file where it has them, in their place."""
-    names = pq.read_schema(path).names
-    if _PIXELS in names and _PIXELS not in table:
-        table.insert(names.index(_PIXELS), _PIXELS, pd.read_parquet(path, columns=[_PIXELS])[_PIXELS])
-    return table
 
 
 def _calibration(record: dict[str, Any]) -> CalibrationFile | None:

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -14,13 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import pyogrio
 import shapely
-from pyarrow.parquet import read_table
+from pyarrow.parquet import read_table, write_table
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from detector.detection.qgis import LAYER_STYLES, style_rows
 from detector.detection.rows import SCENE_TYPES, detection_types, empty, typed
 from detector.errors import UsageError
 from detector.facilities import Facility
+from detector.runfolder import framed
 from detector.scenes import Rejection
 from detector.store import replacing, write_text
 
@@ -91,7 +94,34 @@ def write_tables(run: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFra
     """Write detections.parquet, scenes.parquet and the styled detections.gpkg."""
     write_parquet(run / DETECTIONS, detections)
     write_parquet(run / SCENES, scenes)
-    write_geopackage(run / GEOPACKAGE, detections, scenes)
+    pieces = (detections.iloc[first : first + _AT_ONCE] for first in _firsts(len(detections)))
+    write_geopackage(run / GEOPACKAGE, pieces, scenes)
+
+
+def fill_columns(run: Path, values: Mapping[str, Any], scenes: gpd.GeoDataFrame) -> None:
+    """Write detections.parquet and detections.gpkg again, with these values in some columns.
+
+    The table is handled as it lies in its file, which takes a quarter of the memory of a frame.
+
+    Args:
+        run: the RUN folder.
+        values: by column, an array or a list with one for each row.
+        scenes: the scenes of the run.
+    """
+    table = read_table(run / DETECTIONS)
+    for name, column in values.items():
+        at = table.schema.get_field_index(name)
+        field = table.schema.field(at)
+        table = table.set_column(at, field, pa.array(column, type=field.type))
+    with replacing(run / DETECTIONS) as scratch:
+        write_table(table, scratch, compression="zstd")
+    pieces = (framed(table.slice(first, _AT_ONCE)) for first in _firsts(len(table)))
+    write_geopackage(run / GEOPACKAGE, pieces, scenes)
+
+
+def _firsts(length: int) -> range:
+    """Where the pieces of a layer begin; of an empty one, one piece."""
+    return range(0, max(length, 1), _AT_ONCE)
 
 
 def is_whole(path: Path) -> bool:
@@ -114,16 +144,20 @@ def write_parquet(path: Path, table: gpd.GeoDataFrame) -> None:
         table.to_parquet(scratch, index=False, compression="zstd")
 
 
-def write_geopackage(path: Path, detections: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame) -> None:
+def write_geopackage(path: Path, detections: Iterable[gpd.GeoDataFrame], scenes: gpd.GeoDataFrame) -> None:
     """Write the layers `detections` and `visible_area`, with the styles that QGIS applies when it opens them.
 
     The time stamps that the format asks for are the latest scene's, so the same tables give the same file.
 
+    Args:
+        path: of the file.
+        detections: one piece at least, written one after the other.
+        scenes: the scenes of the run.
+
     Raises:
         UsageError: the file cannot be written, for want of space for example.
     """
-    layers = [("visible_area", scenes)]
-    layers += [("detections", detections.iloc[i : i + _AT_ONCE]) for i in range(0, max(len(detections), 1), _AT_ONCE)]
+    layers = chain([("visible_area", scenes)], (("detections", piece) for piece in detections))
     latest = scenes["acquired"].max() if len(scenes) else pd.Timestamp(0, tz="UTC")
     at_once = {"OGR_SQLITE_SYNCHRONOUS": "OFF"}  # the scratch file goes to the disk whole, when it is finished
     pyogrio.set_gdal_config_options(at_once | {"OGR_CURRENT_DATE": latest.strftime("%Y-%m-%dT%H:%M:%S.000Z")})

@@ -1,6 +1,6 @@
 """From a run's detections to its counts table: intervals, partly seen dates, verdicts, and p_true."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,7 +18,7 @@ from detector.tally.baseline import Baseline, EyeCounts, baseline, eye_counts
 from detector.tally.calibration_file import CalibrationFile, Counter, uncalibrated
 from detector.tally.estimates import SceneNormals, Tally
 from detector.tally.footprints import Footprints
-from detector.tally.shares import mapped, shares
+from detector.tally.shares import Rows, mapped, shares
 from detector.tally.sightings import Sighting, View, find_sightings, find_views, is_any
 from detector.tally.strings import GROUP, Trains
 from detector.tally.totals import Key, interval_columns, sum_counts
@@ -56,6 +56,7 @@ COLUMNS = (
     "train_count",
     "verdict",
 )
+_OF_VERDICT = {"baseline_n", "baseline_whole", "baseline_max", "p_surge", "surge", "p_usual", "p_rank", "verdict"}
 _TOLD_BY_CAP = 0.025  # of the draws: from there on the tracks set the upper end of the 95 % interval
 _MIN_TOTALS = 3  # fully seen dates needed to know a facility's usual total
 _NO_JUDGEMENT = {"p_surge": float("nan"), "p_usual": float("nan"), "surge": NOT_CALIBRATED}
@@ -73,24 +74,31 @@ class Counted:
             probability that the date is a record. `count` is NaN where too little was seen for an estimate,
             upper ends where too little for a total; all ends where the errors were not measured.
         totals: sums over groups and facilities (`detector.tally.totals.sum_counts`).
-        detections: the run's detections with `p_true`.
+        p_true: (D,) calibrated probability of each of the run's detections; NaN where none of a group's.
+        flags: (D,) their flags.
     """
 
     counts: pd.DataFrame
     totals: pd.DataFrame
-    detections: pd.DataFrame
+    p_true: Floats
+    flags: list[str]
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A row of the counts table that lacks its verdict, and what the verdict follows from."""
+    """Rows of the counts table that lack their verdicts, and what the verdicts follow from.
 
-    row: dict[str, Any]
-    verdict: Verdict
+    Attributes:
+        rows: of one group, in order of facility and date.
+        verdicts: of each.
+    """
+
+    rows: pd.DataFrame
+    verdicts: list[Verdict]
 
 
 def count_run(
-    detections: pd.DataFrame,
+    detections: Rows,
     scenes: pd.DataFrame,
     *,
     calibration: CalibrationFile | None,
@@ -121,22 +129,16 @@ def count_run(
     whole: dict[Key, Estimate] = {}
     p_true, flags = np.full(len(detections), np.nan), np.full(len(detections), "", dtype=object)
     parts = shares(detections, scenes)
-    tables = ((detections.iloc[part.detections], scenes.iloc[part.scenes]) for part in parts)
+    tables = ((detections.take(part.detections), scenes.take(part.scenes)) for part in parts)
     for part, found in zip(parts, mapped(counting.of, tables, len(parts)), strict=True):
         for group, seen in found.judged.items():
-            judged[group] += seen
+            judged[group].append(seen)
         whole |= found.whole
         p_true[part.detections], flags[part.detections] = found.p_true, found.flags
     # One family of tests per group: each group is a question of its own.
-    rows = [
-        row
-        for group, counter in counters.items()
-        for row in _decided(judged[group], rules, is_measured=counter.is_measured)
-    ]
-    counts = pd.DataFrame(rows, columns=list(COLUMNS))
-    del rows, judged
-    counts = counts.sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
-    return Counted(counts, sum_counts(whole, counts, classes), detections.assign(p_true=p_true, flags=flags))
+    decided = [_decided(judged[group], rules, is_measured=counter.is_measured) for group, counter in counters.items()]
+    counts = pd.concat(decided).sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
+    return Counted(counts, sum_counts(whole, counts, classes), p_true, flags.tolist())
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,12 @@ class _Part:
     """What counting some facilities gives, before verdicts are decided.
 
     Attributes:
-        judged: by group, in order of facility and date.
+        judged: by group.
         whole: the counts of the fully seen dates, to be summed.
         p_true, flags: (D,) of their detections.
     """
 
-    judged: dict[str, list[_Judged]]
+    judged: dict[str, _Judged]
     whole: dict[Key, Estimate]
     p_true: Floats
     flags: list[str]
@@ -179,7 +181,7 @@ class _Counting:
         sightings = find_sightings(views, self.config.same_time_minutes, self.tracks)
         trains = Trains.of(detections, self.classes.families["rail_vehicle"], self.classes.groups[GROUP])
         tallies = self._tallies()
-        judged: dict[str, list[_Judged]] = {group: [] for group in self.counters}
+        judged: dict[str, list[tuple[dict[str, Any], Verdict]]] = {group: [] for group in self.counters}
         whole: dict[Key, Estimate] = {}
         for facility_id in sorted(sightings):
             seen, eye = sightings[facility_id], self.eye.get(facility_id, EyeCounts())
@@ -192,15 +194,22 @@ class _Counting:
             for (sighting, tally), estimate in zip(full, kept, strict=True):
                 whole[facility_id, sighting.date, tally.group] = estimate
         flags = trains.flags(detections, (view for seen in views.values() for view in seen))
-        return _Part(judged, whole, _p_true(len(detections), views, self.classes, self.counters), flags)
+        columns = [name for name in COLUMNS if name not in _OF_VERDICT]
+        tables = {
+            group: _Judged(pd.DataFrame([row for row, _ in found], columns=columns), [verdict for _, verdict in found])
+            for group, found in judged.items()
+        }
+        return _Part(tables, whole, _p_true(len(detections), views, self.classes, self.counters), flags)
 
-    def _judged(self, seen: list[Sighting], eye: EyeCounts, tally: Tally, trains: Trains) -> _Judged:
+    def _judged(
+        self, seen: list[Sighting], eye: EyeCounts, tally: Tally, trains: Trains
+    ) -> tuple[dict[str, Any], Verdict]:
         """The last of a facility's dates, beside those before it."""
         *earlier, sighting = seen
         past = baseline(sighting, earlier, eye, tally)
         row = _row(sighting, past, tally, self.config)
         row = trains.check(sighting.views[0]).onto(row) if tally.group == GROUP else row
-        return _Judged(row, _verdict(tally.whole(sighting), past))
+        return row, _verdict(tally.whole(sighting), past)
 
     def _tallies(self) -> list[Tally]:
         """What makes the estimates of each group."""
@@ -221,15 +230,17 @@ class _Counting:
         ]
 
 
-def _decided(judged: list[_Judged], rules: Rules, *, is_measured: bool) -> list[dict[str, Any]]:
+def _decided(judged: Sequence[_Judged], rules: Rules, *, is_measured: bool) -> pd.DataFrame:
     """The rows of one group, in order of date, completed with the columns of their verdicts, decided together."""
-    in_order = sorted(judged, key=lambda one: (one.row["date"], one.row["facility_id"]))
-    words = decide([one.verdict for one in in_order], rules)
-    for one, word in zip(in_order, words, strict=True):
-        one.row.update(_verdict_columns(one.verdict, word, rules))
-        one.row.update({} if is_measured else _NO_JUDGEMENT)
-        one.row["verdict"] = verdict_sentence(one.row, rules)
-    return [one.row for one in in_order]
+    table = pd.concat([each.rows for each in judged], ignore_index=True).sort_values(["date", "facility_id"])
+    found = [verdict for each in judged for verdict in each.verdicts]
+    verdicts = [found[i] for i in table.index]
+    rows = [dict(zip(map(str, table), values, strict=True)) for values in table.itertuples(index=False, name=None)]
+    for row, verdict, word in zip(rows, verdicts, decide(verdicts, rules), strict=True):
+        row.update(_verdict_columns(verdict, word, rules))
+        row.update({} if is_measured else _NO_JUDGEMENT)
+        row["verdict"] = verdict_sentence(row, rules)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _row(sighting: Sighting, past: Baseline, tally: Tally, config: CountConfig) -> dict[str, Any]:

@@ -1,20 +1,36 @@
 """The facilities of a run in shares, which are counted in several processes where there is much to count."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky import get_reusable_executor
+from loky import ProcessPoolExecutor, cpu_count
 
 from detector.counting.samples import Index
 
 R = TypeVar("R")
 
+
 _SCENES = 500  # of a share, about: seconds of counting, beside which handing them to a process is little
+_ONE_THREAD = {f"{library}_NUM_THREADS": 1 for library in ("OMP", "OPENBLAS", "MKL")}  # of each process
+
+
+class Rows(Protocol):
+    """A table of which parts are taken: a frame, or one that lies in a file (`detector.runfolder.StoredTable`)."""
+
+    def __len__(self) -> int:
+        """How many rows."""
+
+    def __getitem__(self, name: str, /) -> pd.Series:
+        """A column."""
+
+    def take(self, indices: Index, /) -> pd.DataFrame:
+        """The rows at these positions."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,8 @@ class Share:
     scenes: Index
 
 
-def shares(detections: pd.DataFrame, scenes: pd.DataFrame) -> list[Share]:
-    """All facilities in order of their ids, some 500 scenes together.
+def shares(detections: Rows, scenes: Rows) -> list[Share]:
+    """All facilities in order of their ids, some 500 scenes together; one share at least.
 
     Law: each row of both tables is in one share, in its order, and all rows of a facility are in the same one.
     """
@@ -40,7 +56,8 @@ def shares(detections: pd.DataFrame, scenes: pd.DataFrame) -> list[Share]:
     number = np.bincount(of_scene, minlength=names.size)
     first = np.minimum(np.cumsum(number) - number, max(len(scenes) - _SCENES, 0))
     share = first // _SCENES
-    return [Share(*(np.flatnonzero(share[of] == each) for of in (of_detection, of_scene))) for each in np.unique(share)]
+    numbers = np.unique(share).tolist() or [0]
+    return [Share(*(np.flatnonzero(share[of] == each) for of in (of_detection, of_scene))) for each in numbers]
 
 
 def mapped(
@@ -54,12 +71,15 @@ def mapped(
     if jobs < 2:
         yield from (count(*pair) for pair in tables)
         return
-    try:
-        workers = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1, max_nbytes=None)
-        yield from workers(delayed(count)(*pair) for pair in tables)
-    finally:
-        get_reusable_executor().shutdown(wait=True)
+    with ProcessPoolExecutor(jobs, env=_ONE_THREAD) as processes:
+        waiting: deque[Future[R]] = deque()
+        for pair in tables:
+            waiting.append(processes.submit(count, *pair))
+            if len(waiting) > jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _facility_ids(table: pd.DataFrame) -> npt.NDArray[np.str_]:
+def _facility_ids(table: Rows) -> npt.NDArray[np.str_]:
     return np.asarray(table["facility_id"].to_numpy(dtype=str))

@@ -158,7 +158,7 @@ def test_counts_and_detections_of_a_run_carry_what_strings_say(calibration_file:
     assert {"string_gaps:1", "string_doubles:1"} <= set(str(counts.loc["railcar", "flags"]).split(";"))
     assert counts["train_count"].drop("railcar").isna().all()
     assert not counts["flags"].drop("railcar").str.contains("string").any()
-    assert counted.detections["flags"].value_counts().to_dict() == {
+    assert pd.Series(counted.flags).value_counts().to_dict() == {
         "": 10,
         "string_gap": 2,
         "double": 1,
