@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,20 +66,44 @@ def mapped(
 ) -> Iterator[R]:
     """What `count` makes of that many pairs of tables, in their order; on all processors where there are several.
 
-    Tables are made as they are needed. The processes end with the last of them, and give their memory back.
+    Tables are made as they are needed. The processes end with the last of them, and give their memory back. Where one
+    is killed, for want of memory most likely, this one goes on alone.
     """
     jobs = min(number, cpu_count())
     if jobs < 2:
         yield from (count(*pair) for pair in tables)
         return
-    with ProcessPoolExecutor(jobs, env=_ONE_THREAD) as processes:
-        waiting: deque[Future[R]] = deque()
+    processes = ProcessPoolExecutor(jobs, env=_ONE_THREAD)
+    waiting: deque[Callable[[], R]] = deque()
+    try:
         for pair in tables:
-            waiting.append(processes.submit(count, *pair))
+            waiting.append(_begun(processes, count, pair))
             if len(waiting) > jobs:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
+    finally:
+        processes.shutdown(kill_workers=True)  # on an interrupt they are in the midst of a share
+
+
+def _begun(
+    processes: ProcessPoolExecutor,
+    count: Callable[[pd.DataFrame, pd.DataFrame], R],
+    pair: tuple[pd.DataFrame, pd.DataFrame],
+) -> Callable[[], R]:
+    """Begin to count a pair of tables; what is returned waits for the result."""
+    try:
+        future = processes.submit(count, *pair)
+    except BrokenProcessPool:
+        return partial(count, *pair)
+
+    def result() -> R:
+        try:
+            return cast(R, future.result())
+        except BrokenProcessPool:
+            return count(*pair)
+
+    return result
 
 
 def _facility_ids(table: Rows) -> npt.NDArray[np.str_]:

@@ -1,5 +1,7 @@
 """Facilities counted in shares, and in several processes, are counted as in one."""
 
+import os
+import signal
 from datetime import date, timedelta
 from functools import partial
 
@@ -74,3 +76,15 @@ def test_what_fails_in_another_process_says_why(monkeypatch: pytest.MonkeyPatch)
     tables = [(one(), one([["good"]])), (one(), one([["bad"]]))]
     with pytest.raises(UsageError, match="bad cannot be counted"):
         list(mapped(fail, tables, 2))
+
+
+def rows_or_death(alive: int, _: pd.DataFrame, scenes: pd.DataFrame) -> int:
+    if os.getpid() != alive:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(scenes)
+
+
+def test_where_processes_are_killed_this_one_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cpu_count", lambda: 2)
+    tables = [(pd.DataFrame(), pd.DataFrame(range(n))) for n in range(6)]
+    assert list(mapped(partial(rows_or_death, os.getpid()), tables, 6)) == list(range(6))
