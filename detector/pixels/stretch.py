@@ -18,7 +18,7 @@ MOST_WINDOWS = 8  # per axis, in scenes larger than that: few, for each has whol
 SOLID_PX = 5  # zeros narrower than this are shadow, not blank
 BLANK_SHARE = 0.10  # of the samples along the scene's edge: then zero means "no data"
 
-_PIECE = 1 << 16  # 8 bit values that become levels at once: they stay in the processor's nearest caches
+_PIECE = 1 << 16  # values that become levels, or are counted, at once: they stay in the processor's nearest caches
 
 _stretch_lock = threading.Lock()
 
@@ -94,14 +94,14 @@ def _stretch_of(scene: Scene) -> Stretch:
         nodata = files.dataset(0).nodata
         for x, y, w, h in sample_windows(scene.width, scene.height):
             values, valid = files.read(x, y, w, h)
-            samples.append(values[:, valid])
+            samples.append(_where(valid, values))
             if x == 0 or y == 0 or x + w == scene.width or y + h == scene.height:
                 on_edge += int(valid.sum())
                 blank_on_edge += int((_solid(_zero(values)) & valid).sum())
     pixels = np.concatenate(samples, axis=1)
     blank_zero = nodata == 0 or blank_on_edge > BLANK_SHARE * on_edge
     if blank_zero:
-        pixels = pixels[:, ~_zero(pixels)]
+        pixels = _where(~_zero(pixels), pixels)
     return Stretch(*stretch_limits(pixels), blank_zero)
 
 
@@ -125,7 +125,11 @@ def _percentiles(values: NDArray[Any]) -> tuple[float, float]:
         lo, hi = np.percentile(np.asarray(values, dtype=np.float64), PERCENTILES)
         return float(lo), float(hi)
     least = int(values.min())
-    counts = np.bincount(values.ravel().astype(np.int64) - least)
+    counts = np.zeros(int(values.max()) - least + 1, dtype=np.int64)
+    flat = values.ravel()
+    for start in range(0, flat.size, _PIECE):
+        steps = np.subtract(flat[start : start + _PIECE], least, dtype=np.int64)
+        counts += np.bincount(steps, minlength=counts.size)
     places = np.array(PERCENTILES) / 100 * (values.size - 1)
     below, above = (np.searchsorted(counts.cumsum(), rank(places), side="right") for rank in (np.floor, np.ceil))
     lo, hi = least + below + (above - below) * (places - np.floor(places))
@@ -151,6 +155,11 @@ def _sample_spans(length: int) -> list[tuple[int, int]]:
     size = SAMPLE_PX // number
     starts = np.linspace(0, length - size, number).astype(int)
     return [(int(start), size) for start in (*(starts[:-1] // size * size), length - size)]
+
+
+def _where(mask: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """`values[:, mask]` of values (B, ...), plane by plane: numpy takes a tenth of the time for that."""
+    return np.stack([plane[mask] for plane in values])
 
 
 def _zero(values: NDArray[Any]) -> NDArray[np.bool_]:

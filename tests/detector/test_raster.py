@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detector.pixels.georef import lonlat_to_scene_px, scene_px_to_lonlat
 from detector.pixels.scenefiles import OPEN_FILES, SceneFiles
-from detector.pixels.stretch import SAMPLE_PX, sample_windows, stretch_limits, stretch_of
+from detector.pixels.stretch import PERCENTILES, SAMPLE_PX, sample_windows, stretch_limits, stretch_of
 from detector.raster import PAD, SceneReader
 from detector.scene import Scene
 from detector.scenes import find_scenes
@@ -331,6 +331,13 @@ def test_the_stretch_follows_gain_and_bias(values: list[int], gain: float, bias:
     assert moved_lo == pytest.approx(gain * lo + bias, abs=1e-6)
     assert moved_hi == pytest.approx(gain * hi + bias, abs=1e-6)
     assert hi > lo
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_limits_of_whole_numbers_are_their_percentiles(dtype: str) -> None:
+    ends = np.iinfo(dtype)
+    values = np.random.default_rng(0).integers(ends.min, ends.max, (3, 50_001), dtype=dtype, endpoint=True)
+    assert stretch_limits(values) == pytest.approx(tuple(np.percentile(values, PERCENTILES)), abs=1e-6)
 
 
 @given(width=st.integers(1, 40_000), height=st.integers(1, 40_000))
