@@ -110,15 +110,15 @@ def facility_in_scene(scene: Scene, facility: Facility) -> BaseGeometry:
     Edges are straight in longitude and latitude and bent to the scene's projection. A scene without
     georeference shows the facility that its `facility_id` names, and nothing else: see `_about_picture`.
     """
-    frame = box(0, 0, scene.width, scene.height)
     if scene.crs is None:
         return _about_picture(scene, facility) if scene.facility_id == facility.facility_id else Polygon()
-    if not box(*_bounds(scene)).intersects(facility.geometry):
+    if not _reach(scene).intersects(facility.geometry):
         return Polygon()
     dense = shapely.segmentize(facility.geometry, EDGE_DEG)
     outline = shapely.transform(dense, lambda lonlat: lonlat_to_scene_px(scene, lonlat))
     if not outline.is_valid:
         outline = shapely.make_valid(outline)
+    frame = box(0, 0, scene.width, scene.height)
     return outline if outline.intersection(frame).area > 0 else Polygon()
 
 
@@ -164,14 +164,14 @@ def _distance_km(one: BaseGeometry, other: BaseGeometry) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _bounds(scene: Scene) -> tuple[float, float, float, float]:
-    """West, south, east, north of the scene in degrees, with room for what bends between the points."""
+def _reach(scene: Scene) -> BaseGeometry:
+    """The scene's bounding box in degrees, with room for what bends between the points."""
     outline = _outline(scene)
     (west, south), (east, north) = outline.min(axis=0), outline.max(axis=0)
     if east - west > 180:  # across the antimeridian
         west, east = -180.0, 180.0
     room = 0.1 * max(east - west, north - south)
-    return float(west - room), float(south - room), float(east + room), float(north + room)
+    return box(west - room, south - room, east + room, north + room)
 
 
 def _outline(scene: Scene) -> NDArray[np.float64]:
