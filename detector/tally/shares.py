@@ -8,7 +8,6 @@ from functools import partial
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from loky import ProcessPoolExecutor, cpu_count
 
@@ -16,8 +15,8 @@ from detector.counting.samples import Index
 
 R = TypeVar("R")
 
-
 _SCENES = 500  # of a share, about: seconds of counting, beside which handing them to a process is little
+_PROCESSES = 8  # at most: each holds all libraries, and this one has to hand them their shares
 _ONE_THREAD = {f"{library}_NUM_THREADS": 1 for library in ("OMP", "OPENBLAS", "MKL")}  # of each process
 
 
@@ -52,9 +51,10 @@ def shares(detections: Rows, scenes: Rows) -> list[Share]:
 
     Law: each row of both tables is in one share, in its order, and all rows of a facility are in the same one.
     """
-    names, codes = np.unique(np.r_[_facility_ids(scenes), _facility_ids(detections)], return_inverse=True)
+    ids = pd.concat([table["facility_id"].astype(str) for table in (scenes, detections)])
+    codes, names = pd.factorize(ids, sort=True)
     of_scene, of_detection = np.split(codes, [len(scenes)])
-    number = np.bincount(of_scene, minlength=names.size)
+    number = np.bincount(of_scene, minlength=len(names))
     first = np.minimum(np.cumsum(number) - number, max(len(scenes) - _SCENES, 0))
     share = first // _SCENES
     numbers = np.unique(share).tolist() or [0]
@@ -64,12 +64,12 @@ def shares(detections: Rows, scenes: Rows) -> list[Share]:
 def mapped(
     count: Callable[[pd.DataFrame, pd.DataFrame], R], tables: Iterable[tuple[pd.DataFrame, pd.DataFrame]], number: int
 ) -> Iterator[R]:
-    """What `count` makes of that many pairs of tables, in their order; on all processors where there are several.
+    """What `count` makes of that many pairs of tables, in their order; on several processors where there are such.
 
     Tables are made as they are needed. The processes end with the last of them, and give their memory back. Where one
     is killed, for want of memory most likely, this one goes on alone.
     """
-    jobs = min(number, cpu_count())
+    jobs = min(number, cpu_count(), _PROCESSES)
     if jobs < 2:
         yield from (count(*pair) for pair in tables)
         return
@@ -104,7 +104,3 @@ def _begun(
             return count(*pair)
 
     return result
-
-
-def _facility_ids(table: Rows) -> npt.NDArray[np.str_]:
-    return np.asarray(table["facility_id"].to_numpy(dtype=str))

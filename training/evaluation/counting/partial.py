@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from detector.config import CountConfig
 from detector.counting.samples import Floats
 from detector.tally.baseline import EyeCounts, baseline
-from detector.tally.counts import partly_seen
+from detector.tally.counting import partly_seen
 from detector.tally.estimates import Tally
 from detector.tally.sightings import Sighting
 from training.evaluation.counting.dates import has_one_truth
