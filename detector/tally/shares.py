@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import current_process
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
@@ -67,13 +68,13 @@ def mapped(
     """What `count` makes of that many pairs of tables, in their order; on several processors where there are such.
 
     Tables are made as they are needed. The processes end with the last of them, and give their memory back. Where one
-    is killed, for want of memory most likely, this one goes on alone.
+    is killed, for want of memory most likely, or the system allows none, this one goes on alone.
     """
     jobs = min(number, cpu_count(), _PROCESSES)
-    if jobs < 2:
+    processes = _started(jobs)
+    if processes is None:
         yield from (count(*pair) for pair in tables)
         return
-    processes = ProcessPoolExecutor(jobs, env=_ONE_THREAD)
     waiting: deque[Callable[[], R]] = deque()
     try:
         for pair in tables:
@@ -86,6 +87,16 @@ def mapped(
         processes.shutdown(kill_workers=True)  # on an interrupt they are in the midst of a share
 
 
+def _started(jobs: int) -> ProcessPoolExecutor | None:
+    """That many processes; None where one is enough, or the system has no locks for several."""
+    if jobs < 2 or current_process().daemon:  # a daemon may have no processes of its own
+        return None
+    try:
+        return ProcessPoolExecutor(jobs, env=_ONE_THREAD)
+    except (OSError, ImportError):
+        return None
+
+
 def _begun(
     processes: ProcessPoolExecutor,
     count: Callable[[pd.DataFrame, pd.DataFrame], R],
@@ -94,7 +105,7 @@ def _begun(
     """Begin to count a pair of tables; what is returned waits for the result."""
     try:
         future = processes.submit(count, *pair)
-    except BrokenProcessPool:
+    except (BrokenProcessPool, OSError):
         return partial(count, *pair)
 
     def result() -> R:

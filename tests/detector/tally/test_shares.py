@@ -88,3 +88,13 @@ def test_where_processes_are_killed_this_one_goes_on_alone(monkeypatch: pytest.M
     monkeypatch.setattr(module, "cpu_count", lambda: 2)
     tables = [(pd.DataFrame(), pd.DataFrame(range(n))) for n in range(6)]
     assert list(mapped(partial(rows_or_death, os.getpid()), tables, 6)) == list(range(6))
+
+
+def test_where_the_system_allows_no_processes_this_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(module, "cpu_count", lambda: 2)
+    monkeypatch.setattr(module, "ProcessPoolExecutor", refuse)
+    tables = [(pd.DataFrame(), pd.DataFrame(range(n))) for n in range(3)]
+    assert list(mapped(partial(rows_or_death, os.getpid()), tables, 3)) == [0, 1, 2]
