@@ -54,7 +54,7 @@ def read_tables(run: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A table as it lies in its file, of which frames are made row by row: a quarter of what it takes as a frame."""
+    """A table as it lies in its file, a quarter of what it takes as a frame; frames are made a part at a time."""
 
     table: pa.Table
 
@@ -66,8 +66,10 @@ class StoredTable:
             UsageError: the table is missing, or it is damaged.
         """
         with readable(run / "detections.parquet") as path:
-            names = [name for name in read_schema(path).names if name != _PIXELS]
-            table = read_table(path, columns=names)
+            schema = read_schema(path)
+            if b"geo" not in (schema.metadata or {}):
+                raise ValueError("it is no GeoParquet")
+            table = read_table(path, columns=[name for name in schema.names if name != _PIXELS])
             return cls(table if table["geometry"].null_count == 0 else read_table(path))
 
     def __len__(self) -> int:

@@ -125,11 +125,11 @@ def fit_background(history: Counts, season: Floats | None = None) -> Background:
 
 @lru_cache(maxsize=64)
 def _coarse_grid(first: int, last: int) -> Grid:
-    """Rates between these multiples of a step, some dispersions."""
-    return Grid(np.exp(_STEP * np.arange(first, last + 1)), _PSI[::_FEW_PSI])
+    """Rates between these multiples of a step; some dispersions, the highest, whose posterior is widest, among them."""
+    return Grid(np.exp(_STEP * np.arange(first, last + 1)), _PSI[::-_FEW_PSI])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _fine_grid(low: float, high: float) -> Grid:
     """Rates between these, in log. Histories that are alike have the same grid, so that most of it is computed once."""
     return Grid(np.exp(np.linspace(low, high, _N_LAMBDA)), _PSI)

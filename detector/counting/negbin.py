@@ -12,6 +12,7 @@ LITTLE = 1e-5
 """Tails from this on are right when they are found as 1 minus a sum: to 1e-9 of themselves."""
 SUMMED = 200
 """Numbers up to this are sooner summed up than the tail beyond them is found by its function."""
+_KEPT = 128  # tails, each as large as the grid
 _BLOCK = 16
 _AT_ONCE = 32  # blocks: what is held at once does not grow with the highest number
 
@@ -47,7 +48,7 @@ class Grid:
 
     rate: Floats
     psi: Floats
-    _known_tails: dict[float, Floats] = field(default_factory=dict)
+    _known_tails: dict[float, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def log_excess(self) -> Floats:
@@ -103,7 +104,7 @@ class Grid:
         return starts
 
     def log_upper_tail(self, count: float) -> Floats:
-        """(P, R) log P(Y >= count) of a whole count above 0, at least that of 1e-300; found once, then kept.
+        """(P, R) log P(Y >= count) of a whole count above 0, at least that of 1e-300; found once, and kept for a while.
 
         By 1 minus a sum where that is right, by the incomplete beta function where it is not.
         """
@@ -111,6 +112,8 @@ class Grid:
             tail = 1 - self._below(count) if count <= SUMMED else np.zeros(self._none.shape)
             j, i = np.nonzero(tail < LITTLE)
             tail[j, i] = nb_upper_tail(count, self.rate[i], self.psi[j])
+            if len(self._known_tails) == _KEPT:
+                self._known_tails.clear()
             self._known_tails[count] = np.log(np.maximum(tail, 1e-300))
         return self._known_tails[count]
 

@@ -111,8 +111,11 @@ def fill_columns(run: Path, values: Mapping[str, Any], scenes: gpd.GeoDataFrame)
     table = read_table(run / DETECTIONS)
     for name, column in values.items():
         at = table.schema.get_field_index(name)
+        if at < 0:  # an earlier version made the table
+            table = table.append_column(name, pa.array(column, from_pandas=True))
+            continue
         field = table.schema.field(at)
-        table = table.set_column(at, field, pa.array(column, type=field.type))
+        table = table.set_column(at, field, pa.array(column, type=field.type, from_pandas=True))
     with replacing(run / DETECTIONS) as scratch:
         write_table(table, scratch, compression="zstd")
     pieces = (framed(table.slice(first, _AT_ONCE)) for first in _firsts(len(table)))

@@ -93,7 +93,9 @@ class Counting:
             trains.look_at(views[facility_id])
             for tally in tallies:
                 tally.look_at(seen)
-                judged[tally.group] += [self._judged(seen[: i + 1], eye, tally, trains) for i in range(len(seen))]
+            for last in range(1, len(seen) + 1):
+                for tally in tallies:
+                    judged[tally.group].append(self._judged(seen[:last], eye, tally, trains))
             full = [(sighting, tally) for sighting in seen if sighting.is_full for tally in tallies]
             kept = compact([tally.whole(sighting) for sighting, tally in full])
             for (sighting, tally), estimate in zip(full, kept, strict=True):

@@ -34,27 +34,23 @@ class Look:
 
 @dataclass
 class Footprints:
-    """Looks of the dates of one facility after the other, each taken once for all groups."""
+    """Looks of one date after the other, each taken once for all groups."""
 
-    _known: dict[date, tuple[tuple[Sighting, ...], Look]] = field(default_factory=dict)
-    _grown: dict[date, tuple[BaseGeometry, ...]] = field(default_factory=dict)
-    _at: str = ""
+    _of: tuple[Sighting, ...] = ()
+    _look: Look | None = None
+    _grown: dict[tuple[str, date], tuple[BaseGeometry, ...]] = field(default_factory=dict)
 
     def look(self, earlier: Sequence[Sighting], today: Sighting) -> Look:
         """What earlier dates, all those of the facility, show of today's visible part.
 
         Where either date has no georeference the visible shares alone decide.
         """
-        if today.facility_id != self._at:
-            self._at = today.facility_id
-            self._known.clear()
-            self._grown.clear()
         asked = (today, *earlier)
-        known, look = self._known.get(today.date, ((), None))
-        if look is None or len(asked) != len(known) or any(map(is_not, asked, known)):
-            look = self._found(earlier, today)
-            self._known[today.date] = asked, look
-        return look
+        if self._look is None or len(asked) != len(self._of) or any(map(is_not, asked, self._of)):
+            if self._of and self._of[0].facility_id != today.facility_id:
+                self._grown.clear()
+            self._of, self._look = asked, self._found(earlier, today)
+        return self._look
 
     def _found(self, earlier: Sequence[Sighting], today: Sighting) -> Look:
         observed = np.array([sighting.observed for sighting in earlier], dtype=np.float64)
@@ -84,11 +80,11 @@ class Footprints:
 
     def _outlines(self, sighting: Sighting) -> tuple[BaseGeometry, ...]:
         """Visible parts of its views, a sliver wider."""
-        if sighting.date not in self._grown:
-            grown = tuple(shapely.buffer(view.visible, _SLIVER_DEG) for view in sighting.views)
-            shapely.prepare(list(grown))
-            self._grown[sighting.date] = grown
-        return self._grown[sighting.date]
+        key = sighting.facility_id, sighting.date
+        if key not in self._grown:
+            self._grown[key] = tuple(shapely.buffer(view.visible, _SLIVER_DEG) for view in sighting.views)
+            shapely.prepare(list(self._grown[key]))
+        return self._grown[key]
 
 
 def _split(region: BaseGeometry, views: Sequence[View]) -> list[Bools]:

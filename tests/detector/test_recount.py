@@ -13,6 +13,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow.parquet import read_table
 
 from detector.config import count_config
 from detector.detection.rows import empty_detections
@@ -82,6 +83,34 @@ def test_counts_by_eye_are_kept_as_given_and_found_again(run: Path) -> None:
     assert railcars(run).equals(first)
     assert json.loads((run / "run.json").read_text())["history"]["path"].endswith("history.csv")
     assert set(first.groupby("facility_id")["baseline_n"].max()) == {12, 15}
+
+
+def test_a_table_without_the_columns_that_counting_fills_gets_them(run: Path, tmp_path: Path) -> None:
+    older = shutil.copytree(run, tmp_path / "run")
+    table = gpd.read_parquet(run / "detections.parquet")
+    table.drop(columns=["p_true", "flags"]).to_parquet(older / "detections.parquet")
+    count_step(older, FEW_DRAWS)
+    assert railcars(older).equals(railcars(run))
+    again = gpd.read_parquet(older / "detections.parquet")
+    assert again["p_true"].equals(table["p_true"]) and again["flags"].tolist() == table["flags"].tolist()
+
+
+def test_an_unknown_probability_is_null_in_the_file(run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "run")
+    table = gpd.read_parquet(run / "detections.parquet")
+    table.loc[:4, "facility_id"] = "gone"
+    table.to_parquet(other / "detections.parquet")
+    count_step(other, FEW_DRAWS)
+    assert read_table(other / "detections.parquet")["p_true"].null_count == 5
+
+
+def test_a_table_that_is_no_geoparquet_is_damaged(run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "run")
+    pd.DataFrame(gpd.read_parquet(run / "detections.parquet").drop(columns="geometry")).to_parquet(
+        other / "detections.parquet"
+    )
+    with pytest.raises(UsageError, match=r"detections.parquet: is damaged \(it is no GeoParquet\)"):
+        count_step(other, FEW_DRAWS)
 
 
 def test_what_was_kept_of_a_facility_that_is_gone_is_left_out_and_kept(

@@ -222,6 +222,8 @@ def tail_by_brute_force(history: Counts, today: float) -> float:
         ([30] * 50 + [80, 120, 60, 200, 90, 110, 70, 140, 100, 30], 50, (150, 300, 500)),  # mostly under cloud
         ([25] * 20 + [100, 101, 99, 100, 102, 98, 100, 100], 20, (110, 150)),
         ([5, 300, 20, 0, 700, 2, 90, 1], 0, (100, 2000)),
+        ([0] * 19 + [100], 0, (200, 1010, 2010)),  # as bursty as the grid goes
+        ([0] * 29 + [60], 0, (120, 610)),
     ],
 )
 def test_the_grid_reaches_as_far_as_the_posterior(values: list[float], censored: int, today: tuple[int, ...]) -> None:
