@@ -225,5 +225,4 @@ def _stacked(paths: Sequence[Path], types: Mapping[str, str]) -> gpd.GeoDataFram
     filled = [table for path in paths if len(table := _table(path))]
     if not filled:
         return empty(types)
-    rows = pa.concat_tables(filled, promote_options="default").to_pandas()
-    return typed(rows.assign(geometry=shapely.from_wkb(rows["geometry"])), types)
+    return typed(framed(pa.concat_tables(filled, promote_options="default")), types)
