@@ -28,13 +28,13 @@ def fresh(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 def rss_mb() -> float:
     """Resident memory of this process now, in MB; where the system does not tell, its peak so far."""
-    return _status_mb("VmRSS") if _STATUS.exists() else peak_mb()
+    return _told_mb(_STATUS, "VmRSS") if _STATUS.exists() else peak_mb()
 
 
 def peak_mb() -> float:
     """Peak resident memory of this process; on Linux not that of the parent which getrusage would include."""
     if _STATUS.exists():
-        return _status_mb("VmHWM")
+        return _told_mb(_STATUS, "VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
@@ -77,8 +77,7 @@ def _family(pid: int) -> list[int]:
 
 def _pss_mb(pid: int) -> float:
     with suppress(OSError, StopIteration):  # the process has ended
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024 / 1e6
+        return _told_mb(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
     return 0.0
 
 
@@ -106,8 +105,9 @@ def machine() -> dict[str, str | int | float]:
     return found
 
 
-def _status_mb(name: str) -> float:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+def _told_mb(file: Path, name: str) -> float:
+    """What a file of the system says in kB, in MB."""
+    line = next(line for line in file.read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024 / 1e6
 
 

@@ -260,9 +260,7 @@ def _count(
         _write_csv(run / HISTORY, beside.kept_history)
     counts, totals = counted.counts, flag_overlaps(counted.totals, overlaps(facilities))
     del detections
-    filled = {"p_true": counted.p_true, "flags": counted.flags}
-    del counted
-    fill_columns(run, filled, scenes)
+    fill_columns(run, {"p_true": counted.p_true, "flags": counted.flags}, scenes)
     for name, table in (("counts", counts), ("totals", totals)):
         with replacing(run / f"{name}.parquet") as scratch:
             table.to_parquet(scratch, index=False)

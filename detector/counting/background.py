@@ -140,17 +140,12 @@ def _log_weight(value: Floats, censored: Bools, log_season: Floats, grid: Grid) 
     exact, bound = ~censored, censored & (value > 0)
     sd = np.log(grid.psi / _USUAL_PSI) / _PSI_SD
     log_weight = _log_likelihood(value[exact], log_season[exact], grid) - 0.5 * sd[:, None] ** 2
-    for shift in _unlike(log_season[bound]):
+    for shift in np.unique(log_season[bound]).tolist():
         seasonal = grid.in_season(shift)
         seen, times = np.unique(value[bound & (log_season == shift)], return_counts=True)
         for count, n in zip(seen.tolist(), times.tolist(), strict=True):
             log_weight += n * seasonal.log_upper_tail(count)
     return log_weight
-
-
-def _unlike(log_season: Floats) -> list[float]:
-    """The different values."""
-    return np.unique(log_season).tolist() if log_season.any() else [0.0]
 
 
 def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
