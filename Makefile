@@ -27,7 +27,7 @@ WEIGHTS ?= weights/railcars-n.json
 # What is measured of the shipped weights is committed; of others it stays among the runs.
 RESULTS  = $(if $(filter weights/railcars-n.json,$(WEIGHTS)),benchmarks/results,runs/results/$(basename $(notdir $(WEIGHTS))))
 
-.PHONY: help setup demo test lint scenes dataset mine train finetune export calibrate evaluate evaluate-counting predict bench bench-network bench-detection
+.PHONY: help setup demo test lint scenes dataset mine train finetune second export calibrate evaluate evaluate-counting predict bench bench-network bench-detection
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -82,6 +82,10 @@ finetune: OUT = runs/finetune
 finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles of your own: OUT, RESUME; then: make export OUT=runs/finetune NAME=mine
 	$(BIN)/python -m training.train --config configs/finetune.yaml --data $(DATA) --devices $(DEVICES) --out $(OUT) \
 	  --start $(WEIGHTS:.json=.safetensors) $(if $(RESUME),--resume)
+
+second: OUT = runs/second
+second: $(FULL)  ## fit a second stage of WEIGHTS to DATA, of scenes that they were not trained on: OUT, RESUME; then: make calibrate
+	$(BIN)/python -m training.second --data $(DATA) --weights $(WEIGHTS) --out $(OUT) --device auto $(if $(RESUME),--resume)
 
 export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256); BLEND: halfway to what it began from
 	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights --name $(NAME) $(if $(BLEND),--blend $(BLEND))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.backends import Backend, open_backend
+from detector.backends import Backend, open_backend, open_second
 from detector.config import DetectConfig, class_table
 from detector.detection.books import Books, Progress, Silent
 from detector.detection.engine import Engine
@@ -105,7 +105,7 @@ def detect(
             backend = backend or open_backend(weights, config)
             ledger.used(backend.name)
             with Readers(weights.spec.gsd_m) as readers:
-                Engine(books, backend, readers).run(todo)
+                Engine(books, backend, readers, open_second(weights)).run(todo)
         rejected += books.rejected
         names = [plan.part for plan in plans if parts.has(plan.part)]
         give_back()  # a run over few scenes peaks while their tables are written

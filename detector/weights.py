@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,7 @@ from detector.hashing import sha256_of
 from detector.resources import resource
 from detector.store import replacing, write_text
 
-FileKind = Literal["onnx", "safetensors", "int8.xml", "int8.bin"]
+FileKind = Literal["onnx", "safetensors", "int8.xml", "int8.bin", "second.onnx"]
 _QUANTISE = "Run `python -m training.quantise`, or set another precision."
 _RESTORE = "Restore the file from the release, or export the weights again with `make export`."
 
@@ -42,7 +43,8 @@ class ModelSpec(Settings):
 
     Attributes:
         name: name of the weights; the files are `<name>.<kind>` beside the sidecar: the network (`onnx`), the state
-            to fine-tune from (`safetensors`), the network in 8 bit (`int8.xml`, `int8.bin`).
+            to fine-tune from (`safetensors`), the network in 8 bit (`int8.xml`, `int8.bin`), the second stage
+            (`second.onnx`).
         architecture: name of the network's definition, for fine-tuning.
         definition: its layers, in Ultralytics' words, where Ultralytics ships no definition of that name.
         classes: class names in the order of the network's class outputs.
@@ -83,6 +85,15 @@ class ModelSpec(Settings):
         if unknown := set(self.naming) - set(self.classes):
             raise ValueError(f"naming has classes that the weights do not know: {sorted(unknown)}")
         return self
+
+    @property
+    def identity(self) -> str:
+        """What tells weights from others in ledgers, calibrations and reports: the SHA-256 of the ONNX file.
+
+        With a second stage, that of the hexadecimal hashes of both networks, joined in order.
+        """
+        first, second = self.sha256["onnx"], self.sha256.get("second.onnx")
+        return first if second is None else sha256(f"{first}{second}".encode()).hexdigest()
 
     @property
     def n_classes(self) -> int:
@@ -136,8 +147,8 @@ class Weights:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the ONNX file: the identity of these weights in ledgers and reports."""
-        return self.spec.sha256["onnx"]
+        """See `ModelSpec.identity`."""
+        return self.spec.identity
 
     @property
     def sidecar(self) -> Path:
@@ -171,6 +182,19 @@ class Weights:
         self._checked("int8.bin", _QUANTISE)
         return self._checked("int8.xml", _QUANTISE)
 
+    @property
+    def has_second(self) -> bool:
+        """Whether they come with a second stage."""
+        return "second.onnx" in self.spec.sha256
+
+    def second(self) -> Path:
+        """The network of the second stage, checked; `python -m training.second` makes it.
+
+        Raises:
+            WeightsError: there is none, it is missing or is not the one described.
+        """
+        return self._checked("second.onnx", "Train one with `python -m training.second`.")
+
     def networks(self) -> dict[str, bytes]:
         """The files that backends run, by name, as they travel to another machine.
 
@@ -179,6 +203,7 @@ class Weights:
         """
         coded = self.int8() if self.has_int8 else None
         files = [self.onnx, *([coded, coded.with_suffix(".bin")] if coded else [])]
+        files += [self.second()] if self.has_second else []
         return {file.name: file.read_bytes() for file in files}
 
     def _checked(self, kind: FileKind, cure: str) -> Path:
@@ -220,7 +245,9 @@ def load_weights(source: str | Path | None = None) -> Weights:
             "Give one for each of the families in configs/classes.yaml.",
         )
     weights = Weights(spec=spec, folder=sidecar.parent)
-    _check(weights.onnx, weights.digest)
+    _check(weights.onnx, spec.sha256["onnx"])
+    if weights.has_second:
+        weights.second()
     return weights
 
 
@@ -244,7 +271,7 @@ def _sidecar(source: str | Path | None) -> Path:
         raise WeightsError(
             "This installation carries no weights.", "Reinstall railcars, or give --weights PATH."
         ) from error
-    shipped = sorted(path.stem for path in folder.glob("*.onnx"))
+    shipped = sorted(path.stem for path in folder.glob("*.onnx") if path.suffixes[-2:] != [".second", ".onnx"])
     if source is not None and str(source) not in shipped:
         raise WeightsError(
             f"No weights named {str(source)!r}; shipped: {', '.join(shipped) or 'none'}.",

@@ -82,7 +82,7 @@ def calibration_of(
             groups[group] = to_file(calibrate(scenes, _DRAWS, rng), n_objects, len(scenes))
     return CalibrationFile(
         weights=spec.name,
-        weights_sha256=spec.sha256["onnx"],
+        weights_sha256=spec.identity,
         score_floor=spec.score_floor,
         n_scenes=len(places),
         n_facilities=len({str(place.scene["facility_id"]) for place in places}),
@@ -169,9 +169,9 @@ def labelled_scenes(places: Sequence[Place], classes: tuple[str, ...], table: Cl
 def _check_weights(run: Path, spec: ModelSpec) -> None:
     """See that the run was made with these weights."""
     used = (read_record(run).get("weights") or {}).get("sha256")
-    if used != spec.sha256["onnx"]:
+    if used != spec.identity:
         raise UsageError(
-            f"{run}: was made with weights {str(used)[:12]}, not {spec.sha256['onnx'][:12]} ({spec.name}).",
+            f"{run}: was made with weights {str(used)[:12]}, not {spec.identity[:12]} ({spec.name}).",
             "Detect again with the weights to be calibrated.",
         )
 

@@ -104,7 +104,7 @@ def export(
             | (summary or {}),
         )
         install(made.values(), spec, out)
-        for of_older in out.glob(f"{name}.int8.*"):
+        for of_older in (*out.glob(f"{name}.int8.*"), *out.glob(f"{name}.second.onnx")):
             of_older.unlink()
     return spec
 
@@ -185,10 +185,10 @@ def write_onnx(head: "RawHead", path: Path) -> None:
             do_constant_folding=True,
             dynamo=False,
         )
-    _store_in_half(path)
+    store_in_half(path)
 
 
-def _store_in_half(path: Path) -> None:
+def store_in_half(path: Path) -> None:
     """Store what float16 holds exactly in that type, cast back when the graph is read: half the file, equal numbers."""
     import onnx  # noqa: PLC0415
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415

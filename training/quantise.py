@@ -98,11 +98,11 @@ def quantise(weights: Weights, scenes: Path, out: Path, n_tiles: int = TILES, se
     )
     out.mkdir(parents=True, exist_ok=True)
     openvino.save_model(coded, str(out / f"{weights.spec.name}.int8.xml"), compress_to_fp16=False)
-    shutil.copy(weights.onnx, out)
-    files = {kind: out / f"{weights.spec.name}.{kind}" for kind in IN_8_BIT}
-    described = weights.spec.model_copy(
-        update={"sha256": {"onnx": weights.digest, **{kind: sha256_of(file) for kind, file in files.items()}}}
-    )
+    stages: tuple[FileKind, ...] = ("onnx", "second.onnx") if weights.has_second else ("onnx",)
+    for stage in stages:
+        shutil.copy(weights.folder / f"{weights.spec.name}.{stage}", out)
+    files = {kind: out / f"{weights.spec.name}.{kind}" for kind in (*stages, *IN_8_BIT)}
+    described = weights.spec.model_copy(update={"sha256": {kind: sha256_of(file) for kind, file in files.items()}})
     install((), described, out)
     return load_weights(out / weights.sidecar.name)
 

@@ -90,3 +90,27 @@ class TrainConfig(Settings):
 def train_config(path: Path | None = None) -> TrainConfig:
     """Training settings from `path`, by default the shipped `configs/train.yaml`."""
     return load_settings(TrainConfig, path or resource("configs", "train.yaml"))
+
+
+class SecondConfig(Settings):
+    """All of `configs/second.yaml`: how the second stage is fitted."""
+
+    seed: int
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=2)
+    lr: float = Field(gt=0)
+    lr_end: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0)
+    warmup_steps: int = Field(ge=0)
+    offsets: float = Field(ge=0)
+    jitter: float = Field(ge=0, le=0.3)
+    wrong_ends: float = Field(ge=0, le=1)
+    pixels: float = Field(ge=0, le=1)
+    save_minutes: float = Field(gt=0)
+    threads: int = Field(ge=0)
+    workers: int = Field(ge=0)
+
+
+def second_config(path: Path | None = None) -> SecondConfig:
+    """Settings of the second stage from `path`, by default the shipped `configs/second.yaml`."""
+    return load_settings(SecondConfig, path or resource("configs", "second.yaml"))

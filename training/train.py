@@ -112,7 +112,7 @@ def prepare(
 
 def ultralytics_arguments(config: TrainConfig, tiles: Path, out: Path, device: str) -> dict[str, Any]:
     """Our settings in Ultralytics' words."""
-    from training.fitting.augment import pixel_transforms  # noqa: PLC0415 - imports Ultralytics
+    from training.fitting.pixels import pixel_transforms  # noqa: PLC0415 - after the environment is set
 
     fit, augment = config.fit, config.augment
     return {

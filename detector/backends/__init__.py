@@ -1,13 +1,14 @@
-"""Networks on hardware: tiles in, raw oriented boxes out."""
+"""Networks on hardware: tiles in, raw oriented boxes out; and what looks at each object again."""
 
 from detector.backends.base import Backend, RawBoxes
 from detector.backends.gpu import gpu_computes
+from detector.backends.second import SecondStage
 from detector.config import BackendChoice, BackendName, DetectConfig
 from detector.errors import RailcarsError, UsageError
 from detector.telling import note
 from detector.weights import Weights
 
-__all__ = ["Backend", "BackendName", "RawBoxes", "open_backend"]
+__all__ = ["Backend", "BackendName", "RawBoxes", "SecondStage", "open_backend", "open_second"]
 
 
 def open_backend(
@@ -38,6 +39,15 @@ def open_backend(
     from detector.backends.openvino import OpenVinoBackend  # noqa: PLC0415
 
     return OpenVinoBackend(weights, batch=config.batch, precision=config.precision, threads=threads)
+
+
+def open_second(weights: Weights, threads: int | None = None) -> SecondStage | None:
+    """Load the second stage of weights, where they have one.
+
+    Raises:
+        WeightsError: it is missing, or cannot be run.
+    """
+    return SecondStage(weights, threads) if weights.has_second else None
 
 
 def _torch(weights: Weights, config: DetectConfig) -> Backend:

@@ -1,11 +1,12 @@
 """From what the backend saw in single tiles to the objects of a scene."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import shapely
 
-from detector.backends import RawBoxes
+from detector.backends import RawBoxes, SecondStage
 from detector.classscores import ClassScores
 from detector.detection.planning import Planner, to_model
 from detector.detection.reading import View
@@ -17,11 +18,11 @@ from detector.store import TileResult
 from detector.tiling import Tile
 
 
-def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult:
+def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner, second: SecondStage | None = None) -> TileResult:
     """What a tile contributes: its objects (with slack), in model pixels, without duplicates.
 
     The best box of many says how sure it is that something stands there; what it is, all boxes of the object say
-    together.
+    together. Where there is a second stage, it has the last word on both, and on where the object lies.
     """
     x0, y0, *_ = tile.window_px
     xywhr = raw.xywhr + np.array([x0, y0, 0, 0, 0], dtype=np.float64)
@@ -30,7 +31,27 @@ def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner) -> TileResult
     settled = merge_tile(tile, xywhr, judged.score, judged.family, told, threshold_ios=planner.config.merge_ios)
     shares = settled.told / settled.told.sum(axis=1, keepdims=True)
     scores = (judged.score[settled.rows, None] * shares).astype(np.float32)
-    return TileResult(settled.xywhr, scores, settled.cut, view.valid, view.look)
+    first = TileResult(settled.xywhr, scores, settled.cut, view.valid, view.look)
+    return first if second is None or not len(scores) else _seen_again(tile, first, view, planner, second)
+
+
+def _seen_again(tile: Tile, first: TileResult, view: View, planner: Planner, second: SecondStage) -> TileResult:
+    """The objects of a tile as the second stage has them.
+
+    An object is of the likeliest family. Two boxes on one object come to lie on each other, and one of them goes; what
+    falls below the score floor goes too. Boxes that the window's end cuts stay where they are: nobody sees them whole.
+    """
+    x0, y0, *_ = tile.window_px
+    corner = np.array([x0, y0, 0, 0, 0], dtype=np.float64)
+    found = second.look(view.image, first.xywhr - corner, first.scores)
+    xywhr = np.where(first.cut[:, None], first.xywhr, found.xywhr + corner)
+    family = np.stack([found.probabilities[:, planner.family_of == i].sum(axis=1) for i in planner.families], axis=1)
+    of = family.argmax(axis=1)
+    scores = np.where(planner.family_of == of[:, None], found.probabilities, np.float32(0))
+    total = scores.sum(axis=1, dtype=np.float64)
+    sure = np.flatnonzero(total >= planner.weights.spec.score_floor)
+    kept = sure[merge(xywhr[sure], total[sure], of[sure], cut=first.cut[sure], threshold_ios=planner.config.merge_ios)]
+    return replace(first, xywhr=xywhr[kept], scores=scores[kept], cut=first.cut[kept])
 
 
 def blank(n_classes: int) -> TileResult:

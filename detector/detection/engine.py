@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shapely.geometry.base import BaseGeometry
 
-from detector.backends import Backend
+from detector.backends import Backend, SecondStage
 from detector.detection.books import Books, Work, scene_tables
 from detector.detection.looking import Looker
 from detector.detection.planning import Plan
@@ -42,11 +42,13 @@ class Engine:
     books: Books
     backend: Backend
     readers: Readers
+    second: SecondStage | None = None
 
     def run(self, todo: Sequence[Plan]) -> None:
         """Finish every scene of `todo` that can be read; the books reject the others."""
         self.books.expect(todo)
-        Looker(self.books.planner, self.backend, self.readers).look(self._batches(todo), self._seen)
+        looker = Looker(self.books.planner, self.backend, self.readers, self.second)
+        looker.look(self._batches(todo), self._seen)
 
     def _batches(self, todo: Sequence[Plan]) -> Iterator[list[_Job]]:
         """The tiles that are not in the ledger, scene by scene."""

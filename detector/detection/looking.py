@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.backends import Backend
+from detector.backends import Backend, SecondStage
 from detector.detection.boxes import blank, owned
 from detector.detection.planning import Planner
 from detector.detection.reading import Failure, Job, Readers, View
@@ -18,7 +18,7 @@ J = TypeVar("J", bound=Job)
 
 @dataclass(frozen=True)
 class Looker:
-    """Looks at tiles with one backend.
+    """Looks at tiles with one backend, and again at what it finds where the weights have a second stage.
 
     Law: a tile's result follows from its pixels alone, not from the tiles around it in the stream.
     """
@@ -26,6 +26,7 @@ class Looker:
     planner: Planner
     backend: Backend
     readers: Readers
+    second: SecondStage | None = None
 
     def look(self, batches: Iterable[Sequence[J]], tell: Callable[[J, TileResult | Failure], None]) -> None:
         """Look at every tile of every batch.
@@ -38,7 +39,7 @@ class Looker:
         """
         views: dict[J, View] = {}
         for job, raw in self.backend.stream(self._images(batches, views, tell)):
-            tell(job, owned(job.tile, raw, views.pop(job), self.planner))
+            tell(job, owned(job.tile, raw, views.pop(job), self.planner, self.second))
 
     def _images(
         self, batches: Iterable[Sequence[J]], views: dict[J, View], tell: Callable[[J, TileResult | Failure], None]
@@ -49,5 +50,5 @@ class Looker:
             elif view.valid == 0:
                 tell(job, blank(self.planner.weights.spec.n_classes))
             else:
-                views[job] = View(np.empty((0, 0, 3), np.uint8), view.valid, view.look)
+                views[job] = view if self.second else View(np.empty((0, 0, 3), np.uint8), view.valid, view.look)
                 yield job, view.image

@@ -132,6 +132,11 @@ class Planner:
         """(C,) the merge family of each class."""
         return np.array(self.weights.spec.families(self.table), dtype=np.int64)
 
+    @property
+    def families(self) -> range:
+        """The numbers of the merge families."""
+        return range(len(self.table.families))
+
     @cached_property
     def _settings(self) -> list[Any]:
         """What besides its pixels and its place a tile's result follows from."""

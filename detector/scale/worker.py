@@ -11,7 +11,7 @@ import ray
 from shapely.geometry.base import BaseGeometry
 
 from detector import __version__
-from detector.backends import Backend, BackendName, open_backend
+from detector.backends import Backend, BackendName, open_backend, open_second
 from detector.config import ClassTable, DetectConfig, ScaleConfig
 from detector.detection.books import Work, scene_tables
 from detector.detection.looking import Looker
@@ -80,9 +80,10 @@ class Worker:
             for name, content in recipe.networks.items():
                 Path(folder, name).write_bytes(content)
             backend = recipe.open_network(weights, recipe.config, recipe.scale)
+            second = open_second(weights, threads=recipe.scale.worker_cpus)
         self._planner = Planner(weights, recipe.config, recipe.table)
         self._readers = Readers(gsd_m, threads=max(2, recipe.scale.worker_cpus)).__enter__()
-        self._looker = Looker(self._planner, backend, self._readers)
+        self._looker = Looker(self._planner, backend, self._readers, second)
         node = ray.get_runtime_context().get_node_id()
         return Facts(node, socket.gethostname(), __version__, backend.name)
 

@@ -128,6 +128,19 @@ class TestRun:
         again = yards.detect(tmp_path / "run", missing)  # nothing to do: no worker is asked for
         assert (again.n_new, again.n_tiles, again.n_scenes) == (0, 0, 3)
 
+    def test_a_second_stage_travels_with_the_weights(self, nodes: Nodes, yards: Yards, tmp_path: Path) -> None:
+        from tests.detector.second_stages import at_random, with_network  # noqa: PLC0415 - it imports torch
+
+        both = with_network(fake_weights(tmp_path / "weights"), at_random(0))
+        facilities, config = load_facilities(yards.folder / "facilities.geojson"), fake_config()
+        alone, shared = tmp_path / "alone", tmp_path / "shared"
+        scenes = yards.survey().scenes
+        detect(scenes, facilities, alone, both, config, backend=PaintBackend(both.spec))
+        with Cluster(SCALE, network=steady) as cluster:
+            found = detect(scenes, facilities, shared, both, config, compute=cluster.compute)
+        assert found.n_objects > 0
+        assert contents(shared) == contents(alone) != contents(yards.whole.run)
+
     def test_a_worker_killed_in_the_middle_of_a_scene(self, nodes: Nodes, yards: Yards, tmp_path: Path) -> None:
         result = yards.detect(tmp_path / "run", partial(mortal, tmp_path))
         assert (tmp_path / "died").exists()

@@ -183,7 +183,7 @@ def test_both_files_store_half_precision(weights: tuple[ModelSpec, Path], networ
 
 
 def test_equal_checkpoints_give_equal_files(weights: tuple[ModelSpec, Path], checkpoint: Path, tmp_path: Path) -> None:
-    older = [tmp_path / f"tiny.int8.{kind}" for kind in ("xml", "bin")]
+    older = [tmp_path / f"tiny.{kind}" for kind in ("int8.xml", "int8.bin", "second.onnx")]
     for file in older:
         file.touch()
     assert export(checkpoint, tmp_path, "tiny").sha256 == weights[0].sha256

@@ -36,11 +36,12 @@ from detector.geometry import corners_from_xywhr  # noqa: E402
 from tests.training.networks import as_trained  # noqa: E402
 from training.classes import class_names  # noqa: E402
 from training.fitting.assigner import FastRotatedAssigner  # noqa: E402
-from training.fitting.augment import VisibleAffine, inside_shares, pixel_transforms  # noqa: E402
+from training.fitting.augment import VisibleAffine, inside_shares  # noqa: E402
 from training.fitting.launch import command, launch  # noqa: E402
 from training.fitting.loader import TileDataset  # noqa: E402
 from training.fitting.network import OrientedBoxNetwork, mixed_dtype  # noqa: E402
 from training.fitting.order import Draw  # noqa: E402
+from training.fitting.pixels import pixel_transforms  # noqa: E402
 from training.fitting.start import starting_state, transfer  # noqa: E402
 from training.fitting.steps import StepState  # noqa: E402
 from training.fitting.trainer import RailcarTrainer  # noqa: E402

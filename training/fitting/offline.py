@@ -16,6 +16,11 @@ _ENVIRONMENT = {
 }
 
 
+def be_silent() -> None:
+    """Set the environment so that no library of training uses the network; call before anything imports one."""
+    os.environ.update(_ENVIRONMENT)
+
+
 def go_offline(folder: Path) -> None:
     """Set the environment so that Ultralytics neither uses the network nor writes outside `folder`.
 
@@ -28,7 +33,7 @@ def go_offline(folder: Path) -> None:
     late = "ultralytics" in sys.modules
     if late and os.environ.get("YOLO_OFFLINE") != "1":
         raise RuntimeError("ultralytics was imported before go_offline(); call it first.")
-    os.environ.update(_ENVIRONMENT)
+    be_silent()
     if late:
         return
     home = folder.resolve() / "Ultralytics"

@@ -1,0 +1,95 @@
+"""The second stage: a small network that looks at each object again, in a crop turned along it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from detector.crops import CROP_PX, OFFSETS, crops, moved
+from detector.errors import WeightsError
+from detector.geometry import Floats, as_xywhr
+from detector.weights import Weights
+
+INPUTS = ("crops", "sides", "scores")
+OUTPUTS = ("classes", "offsets")
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """What the second stage says of N objects.
+
+    Attributes:
+        xywhr: N x 5, where they are.
+        probabilities: N x C float32, of each class; what is missing to 1 is that nothing of ours stands there.
+    """
+
+    xywhr: Floats
+    probabilities: NDArray[np.float32]
+
+
+class SecondStage:
+    """Runs the second network of weights, on the CPU and in single precision, whatever the first one runs on.
+
+    The first network sees a whole tile at strides of 8 pixels and more, a car at any angle and no wider than its
+    stride. This one sees each of its objects upright and pixel by pixel, with the tracks and cars on both sides, is
+    told what the first one said, and answers how likely each class is, and how far the box is off (after Ren et al.,
+    Faster R-CNN, 2015; Xie et al., Oriented R-CNN, 2021).
+
+    Law: what it says of an object follows from its crop, its box and its scores.
+
+    Args:
+        weights: checked weights with a second network.
+        threads: processors to use; by default all of them.
+
+    Raises:
+        WeightsError: OpenVINO cannot read the network, or it takes something else.
+    """
+
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+        import openvino  # noqa: PLC0415 - as in `OpenVinoBackend`
+
+        path, classes = weights.second(), weights.spec.n_classes
+        hints = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads is not None:
+            hints["INFERENCE_NUM_THREADS"] = str(threads)
+        shapes = {"crops": (-1, CROP_PX[1], CROP_PX[0], 3), "sides": (-1, 2), "scores": (-1, classes)}
+        try:
+            network = openvino.Core().read_model(path)
+            network.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
+            widths = {name: network.output(name).partial_shape[1] for name in OUTPUTS}
+            if widths != {"classes": classes + 1, "offsets": OFFSETS}:
+                raise RuntimeError(f"it gives {', '.join(f'{width} {name}' for name, width in widths.items())}")
+            self._request = openvino.compile_model(network, "CPU", hints).create_infer_request()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise WeightsError(
+                f"{path}: OpenVINO cannot run it ({reason}).", "Train it again with `python -m training.second`."
+            ) from error
+
+    def look(self, image: NDArray[np.uint8], xywhr: ArrayLike, scores: NDArray[np.floating]) -> SecondLook:
+        """Look at the objects of a picture again.
+
+        Args:
+            image: H x W x 3, at the model's GSD.
+            xywhr: N x 5, boxes in its pixels.
+            scores: N x C, what the first stage says of each class.
+        """
+        boxes = as_xywhr(xywhr)
+        if len(boxes) == 0:
+            return SecondLook(boxes, np.zeros((0, scores.shape[1]), np.float32))
+        given = (crops(image, boxes), boxes[:, 2:4].astype(np.float32), scores.astype(np.float32))
+        self._request.infer(dict(zip(INPUTS, given, strict=True)))
+        logits, by = (self._request.get_tensor(name).data for name in OUTPUTS)
+        return SecondLook(moved(boxes, by), probabilities(logits)[:, :-1])
+
+
+def probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Of the classes and of nothing, N x (C + 1), rows that sum to 1.
+
+    Raises:
+        WeightsError: a logit is not a number.
+    """
+    if not np.isfinite(logits).all():
+        raise WeightsError("The second stage gives values that are not numbers.", "Restore the weights.")
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,264 @@
+"""The second stage learns from what the first one finds on tiles, goes on where it stopped, and ends up beside it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from detector.config import DetectConfig, class_table
+from detector.crops import CROP_PX, moved
+from detector.detection.planning import Planner
+from detector.errors import UsageError
+from detector.geometry import corners_from_xywhr, iou_pairs
+from detector.weights import Weights, load_weights
+from tests.detector.fakes import PAINT, PaintBackend, fake_config, fake_weights
+from training import second as command
+from training.secondstage.candidates import UNSURE, Candidates, edge_of, picture_of, retold, tiles_of
+from training.secondstage.fit import Fit
+from training.secondstage.network import SecondNetwork
+from training.secondstage.samples import CandidateTiles, Samples
+from training.settings import SecondConfig, second_config
+from training.tiles import TileLabels
+
+EDGE_PX = 128
+CLASSES = class_table().names
+
+
+def small_config(**changes: object) -> SecondConfig:
+    return SecondConfig.model_validate(
+        second_config().model_dump() | {"epochs": 2, "batch": 4, "workers": 0, "pixels": 0.5, **changes}
+    )
+
+
+def write_tile(folder: Path, split: str, name: str, cars: list[tuple[float, float, float, str]], truth: bool) -> None:
+    """A grey tile with painted cars (x, y, angle, class) and labels of them, or of none."""
+    boxes = np.array([(x, y, 40.0, 9.0, angle) for x, y, angle, _ in cars]).reshape(-1, 5)
+    image = Image.new("RGB", (EDGE_PX, EDGE_PX), (100, 100, 100))
+    for corners, (*_, kind) in zip(corners_from_xywhr(boxes), cars, strict=True):
+        ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in corners], fill=PAINT[kind])
+    for kind in ("images", "labels"):
+        (folder / kind / split).mkdir(parents=True, exist_ok=True)
+    image.save(folder / "images" / split / f"{name}.png")
+    classes = np.array([CLASSES.index(kind) for *_, kind in cars], dtype=np.int64)
+    labels = TileLabels(classes, corners_from_xywhr(boxes)) if truth else TileLabels()
+    (folder / "labels" / split / f"{name}.txt").write_text(labels.as_text(EDGE_PX))
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiles with cars, containers, and things that look like cars and are none."""
+    folder = tmp_path_factory.mktemp("tiles")
+    rng = np.random.default_rng(0)
+    for split, many in (("train", 6), ("val", 2)):
+        for number in range(many):
+            cars = [
+                (40.0, 40.0, rng.uniform(0, 3), "railcar"),
+                (88.0, 88.0, rng.uniform(0, 3), "container"),
+            ]
+            write_tile(folder, split, f"yard{number}", cars, truth=True)
+        write_tile(folder, split, "road", [(60.0, 60.0, 0.5, "railcar")], truth=False)
+    (folder / "data.yaml").write_text(
+        json.dumps({"train": "images/train", "val": "images/val", "names": dict(enumerate(CLASSES))})
+    )
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    return fake_weights(tmp_path / "weights")
+
+
+@pytest.fixture
+def found(cut: Path, weights: Weights) -> Candidates:
+    planner = Planner(weights, fake_config().model_copy(update={"tile_px": EDGE_PX}), class_table())
+    return Candidates.of(tiles_of(cut, "train"), PaintBackend(weights.spec), planner)
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(weights: Weights, config: DetectConfig) -> PaintBackend:
+        del config
+        return PaintBackend(weights.spec)
+
+    monkeypatch.setattr(command, "open_backend", opened)
+
+
+class TestCandidates:
+    def test_each_box_knows_what_it_is_on(self, found: Candidates) -> None:
+        names = [found.tiles[number].stem for number in found.tile]
+        assert sorted(names) == ["road", *sorted(f"yard{n}" for n in range(6) for _ in "ab")]
+        for name, target, is_on in zip(names, found.target, found.is_on, strict=True):
+            assert (target == len(CLASSES)) == (name == "road")
+            assert is_on == (name != "road")
+        on = found.is_on
+        assert (iou_pairs(found.xywhr[on], found.truth[on]) > 0.6).all()
+        assert (found.xywhr[~on] == found.truth[~on]).all()
+
+    def test_what_is_half_on_an_object_teaches_no_class(self, cut: Path, tmp_path: Path, weights: Weights) -> None:
+        data = Path(shutil.copytree(cut, tmp_path / "tiles"))
+        box = np.array([[60.0, 60.0, 40.0, 9.0, 0.5]])
+        beside = moved(box, np.array([[0.0, 0.42, 0.0, 0.0, 0.0]]))  # IoU 0.58 / 1.42
+        labels = TileLabels(np.array([0]), corners_from_xywhr(beside))
+        (data / "labels" / "train" / "road.txt").write_text(labels.as_text(EDGE_PX))
+        planner = Planner(weights, fake_config().model_copy(update={"tile_px": EDGE_PX}), class_table())
+        found = Candidates.of([data / "images" / "train" / "road.png"], PaintBackend(weights.spec), planner)
+        assert found.target.tolist() == [UNSURE]
+        assert found.is_on.tolist() == [True]
+
+    def test_they_are_kept_as_they_are(self, found: Candidates, tmp_path: Path) -> None:
+        found.save(tmp_path / "found.npz")
+        again = Candidates.load(tmp_path / "found.npz")
+        assert again.tiles == found.tiles
+        for name in ("tile", "xywhr", "scores", "target", "truth", "is_on"):
+            assert (getattr(again, name) == getattr(found, name)).all()
+        (tmp_path / "found.npz").write_bytes(b"PK")
+        with pytest.raises(UsageError, match=r"found\.npz: cannot be read"):
+            Candidates.load(tmp_path / "found.npz")
+
+    def test_tiles_that_are_none_are_named(self, tmp_path: Path) -> None:
+        Image.new("RGB", (20, 30)).save(tmp_path / "oblong.png")
+        with pytest.raises(UsageError, match=r"oblong\.png: is 20 x 30 px"):
+            picture_of(tmp_path / "oblong.png")
+        (tmp_path / "none.png").write_text("nothing")
+        for read in (picture_of, lambda path: edge_of([path])):
+            with pytest.raises(UsageError, match=r"none\.png: cannot be read"):
+                read(tmp_path / "none.png")
+
+
+class TestSamples:
+    def test_offsets_lead_from_what_is_shown_to_the_object(self, found: Candidates) -> None:
+        """Whatever is shifted, turned and mirrored, the painted car lies in the crop where the offsets say."""
+        tiles = CandidateTiles(found, small_config(pixels=0.0, jitter=0.2))
+        middle = np.array([CROP_PX[0] / 2, CROP_PX[1] / 2])
+        looked_at = 0
+        for epoch in range(4):
+            for place in range(len(tiles)):
+                samples = tiles[epoch, place]
+                for row in np.flatnonzero(samples.is_on & (samples.target != UNSURE)):
+                    red, _, blue = np.moveaxis(samples.crops[row].astype(int), 2, 0)
+                    is_red = CLASSES[samples.target[row]] == "railcar"
+                    y, x = np.nonzero((red - blue if is_red else blue - red) > 120)
+                    shown = np.array([x.mean() + 0.5, y.mean() + 0.5]) - middle
+                    expected = samples.offsets[row, :2] * samples.sides[row, 1]
+                    assert shown == pytest.approx(expected, abs=1.2)
+                    looked_at += 1
+        assert looked_at > 30
+
+    def test_boxes_that_have_left_their_object_teach_less(self, found: Candidates) -> None:
+        target, is_on = retold(
+            np.array([0, 1, 2, 5]), np.array([True, True, True, False]), np.array([0.9, 0.4, 0.1, 0])
+        )
+        assert target.tolist() == [0, UNSURE, UNSURE, 5]
+        assert is_on.tolist() == [True, True, False, False]
+        ends = CandidateTiles(found, small_config(pixels=0.0, jitter=0.0, wrong_ends=1.0))
+        still = CandidateTiles(found, small_config(pixels=0.0, jitter=0.0, wrong_ends=0.0))
+        one, other = (np.concatenate([tiles[0, n].sides for n in range(len(tiles))]) for tiles in (ends, still))
+        assert (np.abs(one[:, 0] - other[:, 0]) <= 3 * other[:, 1] + 1e-3).all()  # an end lies elsewhere ...
+        assert (one[:, 0] / other[:, 0] > 0.45).all()
+        assert np.std(one[:, 0] - other[:, 0]) > 3
+        assert one[:, 1] == pytest.approx(other[:, 1], rel=1e-5)  # ... and nothing else
+
+    def test_equal_draws_are_equal(self, found: Candidates) -> None:
+        one, other = (CandidateTiles(found, small_config(pixels=1.0)) for _ in "ab")
+        other[0, 0]
+        for name in Samples.__dataclass_fields__:
+            assert (getattr(one[3, 1], name) == getattr(other[3, 1], name)).all()
+        assert (one[3, 1].crops != one[4, 1].crops).any()
+
+    def test_looking_changes_nothing(self, found: Candidates) -> None:
+        samples = CandidateTiles(found, None)[0, 0]
+        rows = found.tile == 0
+        assert (samples.sides == found.xywhr[rows, 2:4].astype(np.float32)).all()
+        assert (samples.target == found.target[rows]).all()
+
+
+class TestFit:
+    def run(self, found: Candidates, out: Path, epochs: int, *, resume: bool = False) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        out.mkdir(exist_ok=True)
+        config = small_config(epochs=epochs, warmup_steps=2, lr=0.005, save_minutes=1e-9, wrong_ends=0.0)
+        fit = Fit(config, out, torch.device("cpu"), SecondNetwork(len(CLASSES)))
+        if resume:
+            fit.resume()
+        return fit.run(found, found, lambda line: None)
+
+    def test_it_learns_what_is_there(self, found: Candidates, tmp_path: Path) -> None:
+        self.run(found, tmp_path / "run", 8)
+        rows = np.genfromtxt(tmp_path / "run" / "results.csv", delimiter=",", names=True)
+        assert rows["offsets"][-1] < 0.6 * rows["offsets"][0]
+        assert rows["held_out_iou"][-1] > rows["held_out_iou_first"][-1]
+        assert rows["held_out_classes"][-1] < rows["held_out_classes"][0]
+        assert rows["epoch"].tolist() == list(range(1, 9))
+
+    def test_a_damaged_state_is_named(self, found: Candidates, tmp_path: Path) -> None:
+        self.run(found, tmp_path / "run", 1)
+        (tmp_path / "run" / "second.pt").write_bytes(b"none")
+        with pytest.raises(UsageError, match=r"second\.pt: cannot be read"):
+            self.run(found, tmp_path / "run", 2, resume=True)
+
+    def test_interrupted_and_resumed_it_ends_where_it_would_have(
+        self, found: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = self.run(found, tmp_path / "whole", 2)
+        steps = Fit._step
+        taken = 0
+
+        def interrupted(self: Fit, samples: Samples, share: float) -> tuple[float, float]:
+            nonlocal taken
+            taken += 1
+            if taken == 6:  # in the middle of the second pass
+                raise KeyboardInterrupt
+            return steps(self, samples, share)
+
+        monkeypatch.setattr(Fit, "_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            self.run(found, tmp_path / "cut", 2)
+        monkeypatch.setattr(Fit, "_step", steps)
+        torch.manual_seed(5)  # of no account
+        again = self.run(found, tmp_path / "cut", 2, resume=True)
+        for key, value in whole.items():
+            assert torch.equal(value, again[key]), key
+
+
+class TestCommand:
+    @pytest.mark.usefixtures("painted")
+    def test_weights_get_a_second_stage(self, cut: Path, weights: Weights, tmp_path: Path) -> None:
+        settings = tmp_path / "second.yaml"
+        settings.write_text(json.dumps(small_config().model_dump()))
+        app = typer.Typer()
+        app.command()(command.main)
+        told = CliRunner().invoke(
+            app,
+            [
+                f"--data={cut}", f"--weights={weights.sidecar}", f"--out={tmp_path / 'run'}", f"--config={settings}",
+                f"--into={tmp_path / 'both'}", "--device=cpu",
+            ],
+        )  # fmt: skip
+        assert told.exit_code == 0, told.output
+        both = load_weights(tmp_path / "both" / "fake.json")
+        assert both.has_second
+        assert not load_weights(weights.sidecar).has_second
+        assert "train: 13 boxes of the first stage on 7 tiles" in told.output
+        assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 3
+
+    @pytest.mark.usefixtures("painted")
+    def test_a_run_is_not_replaced_unasked(self, cut: Path, weights: Weights, tmp_path: Path) -> None:
+        command.fit(small_config(epochs=1), cut, weights, tmp_path / "run", device="cpu")
+        with pytest.raises(UsageError, match="holds a run already"):
+            command.fit(small_config(epochs=1), cut, weights, tmp_path / "run", device="cpu")
+        other = Path(shutil.copytree(cut, tmp_path / "others"))
+        with pytest.raises(UsageError, match="others"):
+            command.fit(small_config(epochs=2), other, weights, tmp_path / "run", device="cpu", resume=True)
+        command.fit(small_config(epochs=2), cut, weights, tmp_path / "run", device="cpu", resume=True)
+        assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 3
+
+    @pytest.mark.usefixtures("painted")
+    def test_too_few_boxes_are_said(self, cut: Path, weights: Weights, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="finds 13 boxes, too few"):
+            command.fit(small_config(batch=64), cut, weights, tmp_path / "run", device="cpu")

@@ -1,0 +1,1 @@
+"""The second stage: what it learns from, its network, and how it is fitted."""

@@ -1,0 +1,193 @@
+"""What the first stage finds on tiles, beside the truth: what the second stage learns from. Imports no torch."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from detector.backends import Backend
+from detector.detection.boxes import owned
+from detector.detection.planning import Planner
+from detector.detection.reading import View
+from detector.errors import UsageError
+from detector.geometry import Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
+from detector.pixels.look import no_sums
+from detector.tiling import TileGrid
+from training.datasets.mining import MARGIN_M, padded
+from training.fitting.checks import TILE_SUFFIXES, read_listing, tiles_at
+from training.formats.listing import labels_of
+from training.tiles import TileLabels
+
+OBJECT_IOU = 0.45
+"""From this overlap on, a box is on an object; it may come to lie on it by more than it did."""
+GROUND_IOU = 0.35
+"""Below this one it is not; between the two it is neither, and teaches no class."""
+MOVED_IOU = 0.3
+"""From this overlap on, a box teaches where the object lies."""
+UNSURE = -1
+STRIDE = 32
+_AGAIN = "Cut the scenes again with `python -m training.dataset`."
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Boxes of the first stage, N, on tiles, T.
+
+    Attributes:
+        tiles: the tiles' pictures, T.
+        tile: N, the tile of each.
+        xywhr: N x 5, in pixels of the tile.
+        scores: N x C, what the first stage says of each class.
+        target: N, the class that is there, C for the ground, `UNSURE` for neither.
+        truth: N x 5, the object that the box is on; the box itself where there is none.
+        is_on: N, whether there is one.
+    """
+
+    tiles: tuple[Path, ...]
+    tile: Ints
+    xywhr: Floats
+    scores: NDArray[np.float32]
+    target: Ints
+    truth: Floats
+    is_on: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.tile)
+
+    @classmethod
+    def of(cls, tiles: Sequence[Path], backend: Backend, planner: Planner) -> Self:
+        """Look at tiles with the first stage, as detection does; their rims are not used.
+
+        Args:
+            tiles: pictures, with their labels where YOLO has them, at the model's GSD.
+            backend: for tiles of `planner.config.tile_px`, no smaller than any of these.
+            planner: settings and classes.
+
+        Raises:
+            UsageError: a tile cannot be read, is no square or too large, or its labels are none.
+        """
+        edge = planner.config.tile_px
+        whole = TileGrid(edge, 0).tile(0, 0, (edge, edge))
+        sizes: dict[int, int] = {}
+
+        def pictures() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+            for number, path in enumerate(tiles):
+                image = picture_of(path)
+                sizes[number] = len(image)
+                yield number, padded(image, edge)
+
+        rows = []
+        for number, raw in backend.stream(pictures()):
+            found = owned(whole, raw, View(np.empty((0, 0, 3), np.uint8), 1.0, no_sums()), planner)
+            rim_px, size = MARGIN_M / planner.weights.spec.gsd_m, sizes.pop(number)
+            inside = (np.abs(found.xywhr[:, :2] - size / 2) <= size / 2 - rim_px).all(axis=1)
+            labels = _labels(tiles[number], size)
+            target, truth, is_on = _targets(found.xywhr[inside], labels, planner.weights.spec.n_classes)
+            many = np.full(int(inside.sum()), number, dtype=np.int64)
+            rows.append((many, found.xywhr[inside], found.scores[inside], target, truth, is_on))
+        rows.sort(key=lambda row: row[0][:1].tolist())
+        return cls(tuple(tiles), *(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+    def save(self, path: Path) -> None:
+        """Keep them in a file."""
+        named = np.array([str(tile) for tile in self.tiles])
+        arrays = {name: getattr(self, name) for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
+        part = path.with_name(f"{path.name}.part.npz")
+        np.savez_compressed(part, tiles=named, **arrays)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Those that were kept.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        try:
+            with np.load(path) as kept:
+                arrays = {name: kept[name] for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
+                return cls(tuple(Path(tile) for tile in kept["tiles"].tolist()), **arrays)
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(f"{path}: cannot be read ({error}).", "Delete it: it is made anew.") from error
+
+
+def tiles_of(data: Path, split: str) -> list[Path]:
+    """The tiles of a split, each once, in order of name.
+
+    Raises:
+        UsageError: `data` is no folder of tiles, or the split has none.
+    """
+    found: set[Path] = set()
+    for place in tiles_at(read_listing(data), split):
+        inside = place.rglob("*") if place.is_dir() else (place,)
+        found.update(path for path in inside if path.suffix.lower() in TILE_SUFFIXES)
+    if not found:
+        raise UsageError(f"{data}: {split} has no tiles.", "Cut some with `python -m training.dataset`.")
+    return sorted(found)
+
+
+def edge_of(tiles: Sequence[Path]) -> int:
+    """The edge of tiles that hold any of these, as the network takes them."""
+    return max(math.ceil(max(_size(path)) / STRIDE) * STRIDE for path in tiles)
+
+
+def picture_of(path: Path) -> NDArray[np.uint8]:
+    """A tile, S x S x 3.
+
+    Raises:
+        UsageError: it cannot be read, or is no square.
+    """
+    try:
+        with Image.open(path) as picture:
+            image = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    except (OSError, ImportError) as error:  # where Ultralytics is at hand, it tries another library
+        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
+    if image.shape[0] != image.shape[1]:
+        raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, no square.", _AGAIN)
+    return image
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (OSError, ImportError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
+
+
+def _labels(tile: Path, size_px: int) -> TileLabels:
+    """The labels of a tile; none where there is no file of them."""
+    path = labels_of(tile)
+    try:
+        return TileLabels.from_text(path.read_text(), size_px) if path.is_file() else TileLabels()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: is no list of oriented boxes ({error}).", _AGAIN) from error
+
+
+def _targets(found: Floats, labels: TileLabels, classes: int) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+    """What boxes (N, 5) are on: class, object, and whether there is one. Of several, that of the greatest overlap."""
+    target, truth = np.full(len(found), classes, dtype=np.int64), found.copy()
+    best = np.zeros(len(found))
+    there = xywhr_from_corners(labels.corners)
+    if len(found) and len(there):
+        a, b = candidate_pairs(found, there).T
+        iou = iou_pairs(found[a], there[b])
+        order = np.argsort(iou, kind="stable")  # the last to be written stays
+        best[a[order]] = iou[order]
+        truth[a[order]] = there[b[order]]
+        target[a[order]] = labels.classes[b[order]]
+    target[best < OBJECT_IOU] = UNSURE
+    target[best < GROUND_IOU] = classes
+    is_on = best >= MOVED_IOU
+    return target, np.where(is_on[:, None], truth, found), is_on
+
+
+def retold(target: Ints, is_on: NDArray[np.bool_], iou: Floats) -> tuple[Ints, NDArray[np.bool_]]:
+    """What boxes teach that were on objects and now overlap them by `iou`, N each: less where they have left them."""
+    return np.where(is_on & (iou < OBJECT_IOU), UNSURE, target), is_on & (iou >= MOVED_IOU)
