@@ -84,8 +84,8 @@ finetune: $(FULL)  ## fit the shipped weights to DATA, some 50 annotated tiles o
 	  --start $(WEIGHTS:.json=.safetensors) $(if $(RESUME),--resume)
 
 second: OUT = runs/second
-second: $(FULL)  ## fit a second stage of WEIGHTS to DATA, of scenes that they were not trained on: OUT, RESUME; then: make calibrate
-	$(BIN)/python -m training.second --data $(DATA) --weights $(WEIGHTS) --out $(OUT) --device auto $(if $(RESUME),--resume)
+second: $(FULL)  ## fit a second stage of WEIGHTS to DATA, of scenes that they were not trained on: OUT, INTO, RESUME; then: make calibrate
+	$(BIN)/python -m training.second --data $(DATA) --weights $(WEIGHTS) --out $(OUT) $(if $(INTO),--into $(INTO)) $(if $(RESUME),--resume)
 
 export: $(FULL)  ## turn the best checkpoint of OUT into weights/NAME (ONNX, safetensors, SHA-256); BLEND: halfway to what it began from
 	$(BIN)/python -m training.export --checkpoint $(OUT)/weights/best.pt --out weights --name $(NAME) $(if $(BLEND),--blend $(BLEND))

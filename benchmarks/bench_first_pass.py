@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks import heldout
 from benchmarks.big_scene import big_scene
 from benchmarks.fresh import machine
-from detector.backends import open_backend
+from detector.backends import open_backend, open_second
 from detector.config import class_table, detect_config
 from detector.detection.boxes import owned
 from detector.detection.planning import Planner
@@ -91,7 +91,7 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
     """Look at every tile, by the network and by each pass."""
     planner = Planner(weights, detect_config(), class_table())
     plans, _ = planner.plan(find_scenes(list(images)).scenes, load_facilities(facilities))
-    backend = open_backend(weights, planner.config)
+    backend, second = open_backend(weights, planner.config), open_second(weights)
     passes: dict[str, Pass] = {"spread": spread, "edges": edges, "network at half resolution": half(weights)}
     threshold = np.array(weights.spec.thresholds(planner.table))
     rail_vehicle = np.isin(weights.spec.classes, planner.table.families[FAMILY])
@@ -107,7 +107,7 @@ def judge(images: Sequence[Path], facilities: Path, weights: Weights) -> Judged:
         raws = [raw for _, raw in backend.stream(enumerate(pictures))]
         seconds["network"] += time.process_time() - started
         for (tile, view), raw in zip(seen, raws, strict=True):
-            scores = owned(tile, raw, view, planner).scores
+            scores = owned(tile, raw, view, planner, second).scores
             best = planner.named(scores)
             found.append(int(((scores.sum(axis=1) >= threshold[best]) & rail_vehicle[best]).sum()))
         for name, look in passes.items():

@@ -93,7 +93,7 @@ def mine(data: Path, weights: Weights, share: float) -> dict[str, Any]:
     listed = with_hardest(times, {tile: found.hardness for tile, found in wrong.items()}, share)
     mined = {
         "weights": weights.spec.name,
-        "sha256": weights.digest,
+        "sha256": weights.spec.sha256["onnx"],
         "share": share,
         **_figures(wrong, labels, judged_ha(manifest.tile_px, manifest.gsd_m)),
         "lines": sum(listed.values()),

@@ -1,40 +1,48 @@
 """`python -m training.second`: fit the second stage of weights to what their first stage finds on tiles."""
 
 import json
-import shutil
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from detector.backends import open_backend
-from detector.config import class_table, detect_config
+from detector.config import BackendName, class_table, detect_config
 from detector.crops import CROP_PX
 from detector.detection.planning import Planner
 from detector.errors import RailcarsError, UsageError
 from detector.hashing import sha256_of
 from detector.store import write_json
-from detector.weights import ModelSpec, Weights, install, load_weights
-from training.fitting.checks import check_tiles
+from detector.weights import Weights, install, load_weights
+from training.classes import class_names
+from training.export import OPSET, TOLERANCE, store_in_half
+from training.fitting.checks import check_devices, check_tiles
 from training.fitting.offline import be_silent
-from training.secondstage.candidates import Candidates, edge_of, tiles_of
+from training.secondstage.candidates import Candidates, digest_of, edge_of, tiles_of
 from training.settings import SecondConfig, second_config
 
 if TYPE_CHECKING:
     from training.secondstage.network import SecondNetwork
 
-OPSET = 17
-BEGUN = "begun.json"
-_TOLERANCE = 2e-3  # of logits of some tens, all in float32
+BEGUN, SPLITS = "begun.json", ("train", "val")
+VERSION = 1
+"""Raise it when the network or what it is shown changes: runs of others cannot be gone on with."""
 
 
 def fit(
-    config: SecondConfig, data: Path, weights: Weights, out: Path, *, device: str = "auto", resume: bool = False
-) -> ModelSpec:
+    config: SecondConfig,
+    data: Path,
+    weights: Weights,
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    into: Path | None = None,
+) -> Weights:
     """Fit a second stage and put it beside the weights.
 
     Args:
@@ -42,57 +50,82 @@ def fit(
         data: folder made by `training.dataset`, best of scenes that the first stage was not trained on: where it has
             learnt the answers, it is surer than it will be elsewhere.
         weights: whose first stage is looked through.
-        out: run folder: candidates-train.npz and candidates-val.npz, results.csv, second.pt.
-        device: "auto", "cpu" or "cuda".
+        out: run folder: begun.json, candidates-train.npz and candidates-val.npz, results.csv, second.pt.
+        device: "auto", "cpu" or the number of a CUDA device.
         resume: go on with the run in `out`; begins anew where there is none.
+        into: folder for a copy of the weights that gets the second stage; by default they get it themselves.
 
     Returns:
-        The description of the weights, now with a second stage. It is another detector: a calibration of the
-        weights as they were no longer fits.
+        The weights with a second stage. They are another detector: what was calibrated of them before no longer fits.
 
     Raises:
-        UsageError: `data` is no such folder, or of another GSD; or `out` holds another run.
+        UsageError: `data` is no such folder, or of another GSD; there is no such device; the weights are of other
+            classes; `out` holds another run; or `into` holds other weights of that name.
         WeightsError: the first stage cannot be run.
     """
     check_tiles(data, weights.spec.gsd_m)
-    _begin(out, data, weights, resume=resume)
+    if device.count(",") or device == "":
+        raise UsageError(f"--device {device!r} is not one device.", "Give auto, cpu, or the number of a CUDA device.")
+    check_devices(device)
+    if weights.spec.classes != class_names():
+        raise UsageError(f"{weights.spec.name}: its classes are not those of configs/classes.yaml.", "Train them anew.")
+    tiles = {split: tiles_of(data, split) for split in SPLITS}
+    _begin(out, _identity(config, tiles, weights), resume=resume)
+    target = weights if into is None else _copied(weights, into)
     be_silent()
     import torch  # noqa: PLC0415 - after the environment is set
 
     from training.secondstage.fit import STATE, Fit  # noqa: PLC0415
     from training.secondstage.network import SecondNetwork, in_half  # noqa: PLC0415
 
-    train, held_out = (_candidates(data, split, weights, out) for split in ("train", "val"))
-    for split, found in (("train", train), ("val", held_out)):
-        typer.echo(f"{split}: {len(found)} boxes of the first stage on {len(found.tiles)} tiles")
+    on_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
+    train, held_out = (_candidates(tiles[split], split, weights, out, on_gpu=on_gpu) for split in SPLITS)
     if len(train) < config.batch:
         reason = f"{data}: the first stage finds {len(train)} boxes, too few to learn from."
-        raise UsageError(reason, "Cut more scenes.")
+        raise UsageError(reason, f"Cut more scenes into it: {config.batch} boxes are a single step.")
+    if not len(held_out):
+        typer.echo("the first stage finds nothing on the held-out tiles: nothing will be judged")
     torch.manual_seed(config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
-    named = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    named = "cpu" if not on_gpu else "cuda" if device == "auto" else f"cuda:{device}"
     run = Fit(config, out, torch.device(named), SecondNetwork(weights.spec.n_classes))
     if resume and (out / STATE).exists():
         run.resume()
     state = run.run(train, held_out, typer.echo)
     network = SecondNetwork(weights.spec.n_classes)
     network.load_state_dict(in_half({key: value.cpu() for key, value in state.items()}))
-    return attach(network.eval(), weights)
+    summary = {"settings": config.model_dump(), "tiles": len(train.tiles), "boxes": len(train), **run.rows[-1]}
+    return attach(network.eval(), target, summary)
 
 
-def attach(network: "SecondNetwork", weights: Weights) -> ModelSpec:
-    """Write `<name>.second.onnx` beside weights and note it in their description, once OpenVINO agrees with torch."""
-    spec = weights.spec
+def attach(network: "SecondNetwork", weights: Weights, summary: dict[str, Any] | None = None) -> Weights:
+    """Write `<name>.second.onnx` beside weights and note it in their description, once OpenVINO agrees with torch.
+
+    Args:
+        network: the second stage.
+        weights: what it is of; names within a group are no longer weighed, since that was fitted to the first stage.
+        summary: of its training, for the description.
+
+    Raises:
+        UsageError: OpenVINO disagrees.
+    """
+    spec = load_weights(weights.sidecar).spec  # as it is now: hours may have gone by
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{spec.name}.second.onnx"
         write_onnx(network, spec.n_classes, path)
         difference = largest_difference(network, spec.n_classes, path)
-        if not difference <= _TOLERANCE:
+        if not difference <= TOLERANCE:
             raise UsageError(f"OpenVINO differs from torch by {difference:.2g}.", "Try another torch release.")
-        described = spec.model_copy(update={"sha256": {**spec.sha256, "second.onnx": sha256_of(path)}})
+        described = spec.model_copy(
+            update={
+                "naming": {},
+                "sha256": {**spec.sha256, "second.onnx": sha256_of(path)},
+                "training": spec.training | {"second": summary or {}},
+            }
+        )
         install([path], described, weights.folder)
-    return described
+    return load_weights(weights.sidecar)
 
 
 def write_onnx(network: "SecondNetwork", classes: int, path: Path) -> None:
@@ -100,7 +133,6 @@ def write_onnx(network: "SecondNetwork", classes: int, path: Path) -> None:
     import torch  # noqa: PLC0415
 
     from detector.backends.second import INPUTS, OUTPUTS  # noqa: PLC0415
-    from training.export import store_in_half  # noqa: PLC0415
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older exporter
@@ -124,14 +156,14 @@ def largest_difference(network: "SecondNetwork", classes: int, onnx: Path) -> fl
     import torch  # noqa: PLC0415
 
     compiled = openvino.compile_model(str(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    worst = 0.0
+    found = []
     for many in (1, 7):
         given = _example(classes, many)
         with torch.no_grad():
             expected = network(*(torch.from_numpy(each) for each in given))
         ours = compiled(list(given))
-        worst = max(worst, *(float(np.abs(ours[i] - each.numpy()).max()) for i, each in enumerate(expected)))
-    return worst
+        found += [np.abs(ours[i] - each.numpy()).max() for i, each in enumerate(expected)]
+    return float(np.max(found))  # not a number where one is none
 
 
 def _example(classes: int, many: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
@@ -143,37 +175,72 @@ def _example(classes: int, many: int) -> tuple[NDArray[np.uint8], NDArray[np.flo
     )
 
 
-def _begin(out: Path, data: Path, weights: Weights, *, resume: bool) -> None:
-    """A run folder for this data and these weights.
+def _identity(config: SecondConfig, tiles: dict[str, list[Path]], weights: Weights) -> dict[str, Any]:
+    """What a run that is gone on with must have in common with the one that was begun."""
+    free = {"epochs", "threads", "workers", "save_minutes"}
+    return {
+        "settings": config.model_dump(exclude=free),
+        "tiles": {split: digest_of(paths) for split, paths in tiles.items()},
+        "first_stage": [weights.spec.sha256["onnx"], weights.spec.score_floor, detect_config().merge_ios],
+        "version": VERSION,
+    }
+
+
+def _begin(out: Path, identity: dict[str, Any], *, resume: bool) -> None:
+    """A run folder for these tiles, weights and settings.
 
     Raises:
         UsageError: it holds a run that nobody asked to resume, or one of others.
     """
-    identity = {"data": str(data.resolve()), "first_stage": weights.spec.sha256["onnx"]}
-    noted = out / BEGUN
-    if noted.exists():
-        if not resume:
-            raise UsageError(f"{out}: holds a run already.", "--resume goes on with it, another --out begins anew.")
-        try:
-            found = json.loads(noted.read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{noted}: cannot be read ({error}).", "Give another --out.") from error
-        if found != identity:
-            raise UsageError(f"{out}: holds a run on {found}, not {identity}.", "Give another --out.")
+    noted, state = out / BEGUN, out / "second.pt"
+    if state.exists() and not resume:
+        raise UsageError(f"{out}: holds a run already.", "--resume goes on with it, another --out begins anew.")
+    try:
+        found = json.loads(noted.read_text()) if noted.exists() else None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{noted}: cannot be read ({error}).", "Give another --out.") from error
+    if found == identity:
+        return
+    if state.exists():
+        changed = [key for key in identity if not isinstance(found, dict) or found.get(key) != identity[key]]
+        raise UsageError(f"{out}: holds a run of other {', '.join(changed)}.", "Give another --out.")
     out.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        (out / f"candidates-{split}.npz").unlink(missing_ok=True)
     write_json(noted, identity)
 
 
-def _candidates(data: Path, split: str, weights: Weights, out: Path) -> Candidates:
+def _candidates(tiles: list[Path], split: str, weights: Weights, out: Path, *, on_gpu: bool) -> Candidates:
     """What the first stage finds on the tiles of a split, kept in the run folder."""
     kept = out / f"candidates-{split}.npz"
     if not kept.exists():
-        tiles = tiles_of(data, split)
         spec = weights.spec.model_copy(update={"imgsz": edge_of(tiles)})
-        settings = detect_config().model_copy(update={"tile_px": spec.imgsz})
+        backend: BackendName = "torch" if on_gpu else "openvino"
+        settings = detect_config().model_copy(update={"tile_px": spec.imgsz, "backend": backend})
         first = Weights(spec, weights.folder)
         Candidates.of(tiles, open_backend(first, settings), Planner(first, settings, class_table())).save(kept)
-    return Candidates.load(kept)
+    found = Candidates.load(kept)
+    typer.echo(f"{split}: {len(found)} boxes of the first stage on {len(found.tiles)} tiles")
+    return found
+
+
+def _copied(weights: Weights, folder: Path) -> Weights:
+    """The weights in another folder; those that are there already if their first stage is the same.
+
+    Raises:
+        UsageError: others of that name are there, or a file of theirs is missing.
+    """
+    there = folder / weights.sidecar.name
+    if there.exists():
+        held = load_weights(there)
+        if held.spec.sha256["onnx"] != weights.spec.sha256["onnx"]:
+            raise UsageError(f"{there}: describes other weights of that name.", "Give another folder.")
+        return held
+    files = [weights.folder / f"{weights.spec.name}.{kind}" for kind in weights.spec.sha256]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        raise UsageError(f"{', '.join(missing)}: missing.", "Restore the files from the release.")
+    install(files, weights.spec, folder)
+    return load_weights(there)
 
 
 def main(  # noqa: PLR0917 - options are arguments
@@ -181,7 +248,7 @@ def main(  # noqa: PLR0917 - options are arguments
     weights: Annotated[str | None, typer.Option(help="Name of shipped weights, or path of their .json.")] = None,
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/second"),
     config: Annotated[Path | None, typer.Option(help="Settings; by default configs/second.yaml.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, or the number of a CUDA device.")] = "auto",
     into: Annotated[Path | None, typer.Option(help="Folder for a copy of the weights, in place of their own.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
@@ -190,23 +257,12 @@ def main(  # noqa: PLR0917 - options are arguments
     Example: python -m training.second --data data/yolo --weights railcars-n --into weights/two
     """
     try:
-        given = load_weights(weights)
-        if into is not None:
-            given = _copied(given, into)
-        spec = fit(second_config(config), data, given, out, device=device, resume=resume)
+        fitted = fit(second_config(config), data, load_weights(weights), out, device=device, resume=resume, into=into)
     except RailcarsError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(f"{given.folder / spec.name}.second.onnx  {spec.sha256['second.onnx']}")
-
-
-def _copied(weights: Weights, folder: Path) -> Weights:
-    """The weights with all their files in another folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in weights.spec.sha256:
-        shutil.copy(weights.folder / f"{weights.spec.name}.{kind}", folder)
-    install([], weights.spec, folder)
-    return load_weights(folder / weights.sidecar.name)
+    typer.echo(f"{fitted.second()}  {fitted.spec.sha256['second.onnx']}")
+    typer.echo(f"now fit thresholds, names and counts to both stages: make calibrate WEIGHTS={fitted.sidecar}")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def train_config(path: Path | None = None) -> TrainConfig:
 class SecondConfig(Settings):
     """All of `configs/second.yaml`: how the second stage is fitted."""
 
-    seed: int
+    seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
     lr: float = Field(gt=0)

@@ -12,6 +12,8 @@ from detector.weights import Weights
 
 INPUTS = ("crops", "sides", "scores")
 OUTPUTS = ("classes", "offsets")
+BLOCK = 32
+"""Objects that are looked at together: most tiles have fewer."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class SecondStage:
     told what the first one said, and answers how likely each class is, and how far the box is off (after Ren et al.,
     Faster R-CNN, 2015; Xie et al., Oriented R-CNN, 2021).
 
-    Law: what it says of an object follows from its crop, its box and its scores.
+    Objects go in by blocks of one size, the last one filled up, so that memory does not grow with their number.
+
+    Law: what it says of an object follows from its crop, its box and its scores, whatever the others are.
 
     Args:
         weights: checked weights with a second network.
@@ -52,10 +56,11 @@ class SecondStage:
         hints = {"INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             hints["INFERENCE_NUM_THREADS"] = str(threads)
-        shapes = {"crops": (-1, CROP_PX[1], CROP_PX[0], 3), "sides": (-1, 2), "scores": (-1, classes)}
+        shapes = {"crops": (CROP_PX[1], CROP_PX[0], 3), "sides": (2,), "scores": (classes,)}
+        self._path = path
         try:
             network = openvino.Core().read_model(path)
-            network.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
+            network.reshape({name: openvino.PartialShape([BLOCK, *shape]) for name, shape in shapes.items()})
             widths = {name: network.output(name).partial_shape[1] for name in OUTPUTS}
             if widths != {"classes": classes + 1, "offsets": OFFSETS}:
                 raise RuntimeError(f"it gives {', '.join(f'{width} {name}' for name, width in widths.items())}")
@@ -73,23 +78,33 @@ class SecondStage:
             image: H x W x 3, at the model's GSD.
             xywhr: N x 5, boxes in its pixels.
             scores: N x C, what the first stage says of each class.
+
+        Raises:
+            WeightsError: the network gives values that are not numbers.
         """
-        boxes = as_xywhr(xywhr)
-        if len(boxes) == 0:
-            return SecondLook(boxes, np.zeros((0, scores.shape[1]), np.float32))
-        given = (crops(image, boxes), boxes[:, 2:4].astype(np.float32), scores.astype(np.float32))
-        self._request.infer(dict(zip(INPUTS, given, strict=True)))
-        logits, by = (self._request.get_tensor(name).data for name in OUTPUTS)
-        return SecondLook(moved(boxes, by), probabilities(logits)[:, :-1])
+        boxes, told = as_xywhr(xywhr), np.asarray(scores, dtype=np.float32)
+        by, said = np.empty((len(boxes), OFFSETS)), np.empty((len(boxes), told.shape[1]), np.float32)
+        for start in range(0, len(boxes), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(boxes)))
+            logits, by[rows] = self._infer(image, boxes[rows], told[rows])
+            said[rows] = probabilities(logits)[:, :-1]
+        return SecondLook(moved(boxes, by), said)
+
+    def _infer(
+        self, image: NDArray[np.uint8], boxes: Floats, scores: NDArray[np.float32]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Logits and offsets of one block of boxes at most."""
+        many = len(boxes)
+        for name, values in zip(INPUTS, (crops(image, boxes), boxes[:, 2:4], scores), strict=True):
+            self._request.get_tensor(name).data[:many] = values
+        self._request.infer()
+        logits, by = (self._request.get_tensor(name).data[:many] for name in OUTPUTS)
+        if not (np.isfinite(logits).all() and np.isfinite(by).all()):
+            raise WeightsError(f"{self._path}: gives values that are not numbers.", "Restore the file, or train again.")
+        return logits, by
 
 
 def probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Of the classes and of nothing, N x (C + 1), rows that sum to 1.
-
-    Raises:
-        WeightsError: a logit is not a number.
-    """
-    if not np.isfinite(logits).all():
-        raise WeightsError("The second stage gives values that are not numbers.", "Restore the weights.")
+    """Of the classes and of nothing, N x (C + 1), rows that sum to 1."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -15,7 +15,7 @@ from detector.merge import merge, merge_tile
 from detector.pixels.look import Look, look_of, no_sums
 from detector.scenes import Scene
 from detector.store import TileResult
-from detector.tiling import Tile
+from detector.tiling import SLACK_PX, Tile
 
 
 def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner, second: SecondStage | None = None) -> TileResult:
@@ -39,12 +39,15 @@ def _seen_again(tile: Tile, first: TileResult, view: View, planner: Planner, sec
     """The objects of a tile as the second stage has them.
 
     An object is of the likeliest family. Two boxes on one object come to lie on each other, and one of them goes; what
-    falls below the score floor goes too. Boxes that the window's end cuts stay where they are: nobody sees them whole.
+    falls below the score floor goes too. Boxes stay where they are if the window's end cuts them, before or after,
+    since nobody sees there what is whole; and if their centre would leave what the tile owns.
     """
     x0, y0, *_ = tile.window_px
     corner = np.array([x0, y0, 0, 0, 0], dtype=np.float64)
     found = second.look(view.image, first.xywhr - corner, first.scores)
-    xywhr = np.where(first.cut[:, None], first.xywhr, found.xywhr + corner)
+    moved = found.xywhr + corner
+    stays = first.cut | tile.cuts(moved) | ~tile.owns(moved[:, :2], SLACK_PX)
+    xywhr = np.where(stays[:, None], first.xywhr, moved)
     family = np.stack([found.probabilities[:, planner.family_of == i].sum(axis=1) for i in planner.families], axis=1)
     of = family.argmax(axis=1)
     scores = np.where(planner.family_of == of[:, None], found.probabilities, np.float32(0))

@@ -48,6 +48,7 @@ def provenance(
         "weights": {
             "name": spec.name,
             "sha256": weights.digest,
+            "files": dict(spec.sha256),
             "architecture": spec.architecture,
             "classes": list(spec.classes),
             "gsd_m": spec.gsd_m,

@@ -75,7 +75,7 @@ class CalibrationFile(Settings):
 
     Attributes:
         weights: name of the weights.
-        weights_sha256: SHA-256 of their ONNX file.
+        weights_sha256: their identity, the SHA-256 of their networks.
         score_floor: lowest score kept in the calibration runs.
         validation: how the inflation was learnt; there are no facilities kept for it alone.
         n_scenes, n_facilities: calibration scenes and their facilities.

@@ -2,7 +2,7 @@
 
 import torch
 
-from detector.weights import Weights, load_weights
+from detector.weights import Weights
 from training.second import attach
 from training.secondstage.network import SecondNetwork
 
@@ -33,5 +33,4 @@ def at_random(seed: int, classes: int = 5) -> SecondNetwork:
 
 def with_network(weights: Weights, network: SecondNetwork) -> Weights:
     """The weights with a second stage, loaded anew."""
-    attach(network.eval(), weights)
-    return load_weights(weights.sidecar)
+    return attach(network.eval(), weights)

@@ -1,5 +1,7 @@
 """The second stage has the last word on objects: their classes, where they lie, and whether they are any."""
 
+# ruff: noqa: E402 - what needs torch is imported only where it is
+
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -8,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+
 from detector.backends import RawBoxes, open_second
-from detector.backends.second import SecondStage, probabilities
+from detector.backends.second import BLOCK, SecondStage, probabilities
 from detector.config import class_table
 from detector.detection.boxes import owned
 from detector.detection.planning import Planner
 from detector.detection.reading import View
-from detector.errors import RunMismatch, WeightsError
+from detector.errors import RunMismatch, UsageError, WeightsError
 from detector.facilities import load_facilities
 from detector.pipeline import detect
 from detector.pixels.look import no_sums
 from detector.runfolder import read_tables
 from detector.scenes import find_scenes
-from detector.tiling import TileGrid
+from detector.tiling import SLACK_PX, TileGrid
 from detector.weights import Weights, load_weights
 from tests.detector.fakes import SIZE_PX, PaintBackend, facilities_file, fake_config, fake_weights, paint, yard
 from tests.detector.second_stages import at_random, with_network, with_opinion
@@ -144,9 +148,44 @@ class TestLooking:
             assert alone.xywhr[0] == pytest.approx(every.xywhr[row], abs=1e-4)
             assert alone.probabilities[0] == pytest.approx(every.probabilities[row], abs=1e-5)
 
-    def test_values_that_are_no_numbers_are_an_error(self) -> None:
-        with pytest.raises(WeightsError, match="not numbers"):
-            probabilities(np.array([[0.0, np.nan]]))
+    def test_more_objects_than_go_in_together(self, weights: Weights) -> None:
+        second = open_second(with_network(weights, at_random(2)))
+        assert second is not None
+        rng = np.random.default_rng(1)
+        many = 2 * BLOCK + 3
+        boxes = np.column_stack(
+            [rng.uniform(20, 100, (many, 2)), np.full((many, 2), (40, 10)), rng.uniform(0, 3, many)]
+        )
+        scores = rng.dirichlet(np.ones(6), many)[:, :5]
+        every, last = second.look(PLAIN, boxes, scores), second.look(PLAIN, boxes[-2:], scores[-2:])
+        assert every.probabilities.shape == (many, 5)
+        assert every.xywhr[-2:] == pytest.approx(last.xywhr, abs=1e-5)
+
+    def test_values_that_are_no_numbers_are_an_error(self, weights: Weights) -> None:
+        for part in ("classes", "offsets"):
+            network = at_random(0)
+            with torch.no_grad():
+                getattr(network, part).bias.fill_(float("nan"))
+            with pytest.raises(UsageError, match="differs from torch by nan"):
+                with_network(weights, network)
+        both = with_network(weights, at_random(0))
+        second = open_second(both)
+        assert second is not None
+        with pytest.raises(WeightsError, match=r"fake\.second\.onnx: gives values that are not numbers"):
+            second.look(PLAIN, np.array([[60.0, 60, 40, 10, 0]]), np.full((1, 5), np.nan))
+
+    @pytest.mark.parametrize("by", [(1, 0, 0, 0, 0), (2, 0, 4, 0, 0), (0, 1, 0, 0.7, 0)])
+    def test_no_box_is_moved_out_of_what_the_tile_sees_whole_and_owns(
+        self, attached: Attach, by: tuple[float, ...]
+    ) -> None:
+        given = [[x, y, 30.0, 10.0, 0.2 * x] for x in (24.0, 64.0, 98.0) for y in (30.0, 64.0, 100.0)]
+        boxes, _ = look(attached({RAILCAR: 3.0}, by), given, [SURE_CAR] * len(given))
+        tile = TileGrid(SIZE_PX, 64).tile(1, 2, (1000, 1000))
+        there = boxes + np.array([*tile.window_px[:2], 0, 0, 0])
+        before, _ = look(attached({RAILCAR: 3.0}), given, [SURE_CAR] * len(given))
+        was_cut = tile.cuts(before + np.array([*tile.window_px[:2], 0, 0, 0])).sum()
+        assert tile.cuts(there).sum() <= was_cut
+        assert tile.owns(there[:, :2], SLACK_PX).all()
 
 
 def test_a_run_is_of_both_stages(tmp_path: Path, weights: Weights, attached: Attach) -> None:

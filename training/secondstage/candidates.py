@@ -1,10 +1,13 @@
 """What the first stage finds on tiles, beside the truth: what the second stage learns from. Imports no torch."""
 
+import hashlib
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from detector.detection.reading import View
 from detector.errors import UsageError
 from detector.geometry import Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
 from detector.pixels.look import no_sums
+from detector.store import replacing
 from detector.tiling import TileGrid
 from training.datasets.mining import MARGIN_M, padded
 from training.fitting.checks import TILE_SUFFIXES, read_listing, tiles_at
@@ -25,10 +29,8 @@ from training.tiles import TileLabels
 
 OBJECT_IOU = 0.45
 """From this overlap on, a box is on an object; it may come to lie on it by more than it did."""
-GROUND_IOU = 0.35
-"""Below this one it is not; between the two it is neither, and teaches no class."""
-MOVED_IOU = 0.3
-"""From this overlap on, a box teaches where the object lies."""
+GROUND_IOU = 0.3
+"""Below this overlap it is on none; between the two it teaches where the object lies, and no class."""
 UNSURE = -1
 STRIDE = 32
 _AGAIN = "Cut the scenes again with `python -m training.dataset`."
@@ -98,9 +100,8 @@ class Candidates:
         """Keep them in a file."""
         named = np.array([str(tile) for tile in self.tiles])
         arrays = {name: getattr(self, name) for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
-        part = path.with_name(f"{path.name}.part.npz")
-        np.savez_compressed(part, tiles=named, **arrays)
-        part.replace(path)
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            np.savez_compressed(file, tiles=named, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -110,10 +111,10 @@ class Candidates:
             UsageError: the file is damaged.
         """
         try:
-            with np.load(path) as kept:
+            with path.open("rb") as file, np.load(file) as kept:
                 arrays = {name: kept[name] for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
                 return cls(tuple(Path(tile) for tile in kept["tiles"].tolist()), **arrays)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             raise UsageError(f"{path}: cannot be read ({error}).", "Delete it: it is made anew.") from error
 
 
@@ -130,6 +131,23 @@ def tiles_of(data: Path, split: str) -> list[Path]:
     if not found:
         raise UsageError(f"{data}: {split} has no tiles.", "Cut some with `python -m training.dataset`.")
     return sorted(found)
+
+
+def digest_of(tiles: Sequence[Path]) -> str:
+    """SHA-256 over the names, sizes and labels of tiles.
+
+    Raises:
+        UsageError: one is gone, or its labels cannot be read.
+    """
+    hashed = hashlib.sha256()
+    for tile in tiles:
+        label = labels_of(tile)
+        try:
+            hashed.update(f"{tile.name} {tile.stat().st_size}".encode())
+            hashed.update(label.read_bytes() if label.is_file() else b"")
+        except OSError as error:
+            raise UsageError(f"{error.filename}: cannot be read ({error.strerror}).", _AGAIN) from error
+    return hashed.hexdigest()
 
 
 def edge_of(tiles: Sequence[Path]) -> int:
@@ -184,10 +202,10 @@ def _targets(found: Floats, labels: TileLabels, classes: int) -> tuple[Ints, Flo
         target[a[order]] = labels.classes[b[order]]
     target[best < OBJECT_IOU] = UNSURE
     target[best < GROUND_IOU] = classes
-    is_on = best >= MOVED_IOU
+    is_on = best >= GROUND_IOU
     return target, np.where(is_on[:, None], truth, found), is_on
 
 
 def retold(target: Ints, is_on: NDArray[np.bool_], iou: Floats) -> tuple[Ints, NDArray[np.bool_]]:
     """What boxes teach that were on objects and now overlap them by `iou`, N each: less where they have left them."""
-    return np.where(is_on & (iou < OBJECT_IOU), UNSURE, target), is_on & (iou >= MOVED_IOU)
+    return np.where(is_on & (iou < OBJECT_IOU), UNSURE, target), is_on & (iou >= GROUND_IOU)

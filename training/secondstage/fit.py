@@ -47,6 +47,8 @@ class Fit:
         epoch: the one under way.
         done: of its boxes, those seen.
         steps: taken so far.
+        losses: of the epoch's steps so far: sum of the classes', sum of the offsets', number.
+        rows: what each finished epoch came to.
     """
 
     config: SecondConfig
@@ -57,6 +59,8 @@ class Fit:
     epoch: int = 0
     done: int = 0
     steps: int = 0
+    losses: tuple[float, float, int] = (0.0, 0.0, 0)
+    rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Move the network to its device and make its optimizer."""
@@ -76,20 +80,20 @@ class Fit:
         saved = time.monotonic()
         while self.epoch < self.config.epochs:
             order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(tiles))
-            losses: list[tuple[float, float]] = []
             for samples in self._batches(tiles, order):
                 self.done += len(samples)
-                losses.append(self._step(samples, (self.epoch + self.done / len(train)) / self.config.epochs))
+                kind, place = self._step(samples, (self.epoch + self.done / len(train)) / self.config.epochs)
+                self.losses = (self.losses[0] + kind, self.losses[1] + place, self.losses[2] + 1)
                 if time.monotonic() - saved > 60 * self.config.save_minutes:
                     self.save()
                     saved = time.monotonic()
             self.epoch, self.done = self.epoch + 1, 0
-            kind, place = np.mean(losses, axis=0)
-            figures = {"epoch": self.epoch, "classes": kind, "offsets": place, **self._judged(looks)}
-            row = {name: round(float(value), 4) for name, value in figures.items()}
-            self._note(row)
+            kind, place, steps = self.losses
+            figures = {"epoch": self.epoch, "classes": kind / steps, "offsets": place / steps, **self._judged(looks)}
+            self.rows.append({name: round(float(value), 4) for name, value in figures.items()})
+            self.losses = (0.0, 0.0, 0)
             self.save()
-            tell(", ".join(f"{name} {value}" for name, value in row.items()))
+            tell(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
         return self.average
 
     def _batches(self, tiles: CandidateTiles, order: Ints) -> Iterator[Samples]:
@@ -104,6 +108,8 @@ class Fit:
         loader = DataLoader(tiles, batch_size=None, sampler=drawn, num_workers=self.config.workers, collate_fn=_as_is)
         waiting: list[Samples] = []
         for one in loader:
+            if isinstance(one, UsageError):
+                raise one
             waiting.append(one[skip:])
             skip = 0
             while sum(map(len, waiting)) >= self.config.batch:
@@ -128,6 +134,10 @@ class Fit:
         off = functional.smooth_l1_loss(by.float(), wanted, beta=_BETA, reduction="none").sum(dim=1)
         kind = torch.where((target != UNSURE).any(), kind, torch.zeros_like(kind))  # the mean of none is no number
         place = (off * on).sum() / on.sum().clamp(min=1)
+        if not torch.isfinite(kind + place):
+            raise UsageError(
+                f"{self.out}: the loss is no number after {self.steps} steps.", "Begin anew with a lower `lr`."
+            )
         self.optimizer.zero_grad()
         (kind + config.offsets * place).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
@@ -153,37 +163,27 @@ class Fit:
 
     @torch.no_grad()
     def _judged(self, looks: CandidateTiles) -> dict[str, float]:
-        """On held-out tiles: loss of the classes, share of right ones, and IoU with objects before and after."""
-        if not len(looks):
-            return {}
+        """On held-out tiles: loss of the classes, share of right ones, and IoU with objects before and after.
+
+        What nothing is known of, since there are no such boxes, is not told.
+        """
         network = SecondNetwork(looks.candidates.scores.shape[1]).to(self.device).eval()
         network.load_state_dict(self.average)
-        every, said, by = [], [], []
+        losses, right, before, after = ([np.zeros(0)] for _ in range(4))
         for place in range(len(looks)):
-            every.append(looks[0, place])
-            logits, off = (each.float().cpu().numpy() for each in network(*self._inputs(every[-1])))
-            said.append(probabilities(logits))
-            by.append(off)
-        samples, rows = Samples.joined(every), np.concatenate(looks.rows)
-        sure = samples.target != UNSURE
-        of, target = np.concatenate(said)[sure], samples.target[sure]
-        on = rows[samples.is_on]
-        boxes, truth = looks.candidates.xywhr[on], looks.candidates.truth[on]
-        return {
-            "held_out_classes": -np.log(np.maximum(of[np.arange(len(of)), target], _LEAST)).mean(),
-            "held_out_right": (of.argmax(axis=1) == target).mean(),
-            "held_out_iou_first": iou_pairs(boxes, truth).mean(),
-            "held_out_iou": iou_pairs(moved(boxes, np.concatenate(by)[samples.is_on]), truth).mean(),
-        }
-
-    def _note(self, row: dict[str, float]) -> None:
-        path = self.out / RESULTS
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+            samples = looks.sampled(0, place)
+            logits, by = (each.float().cpu().numpy() for each in network(*self._inputs(samples)))
+            sure, on = samples.target != UNSURE, samples.is_on
+            of, target = probabilities(logits)[sure], samples.target[sure]
+            losses.append(-np.log(np.maximum(of[np.arange(len(of)), target], _LEAST)))
+            right.append(of.argmax(axis=1) == target)
+            rows = looks.rows[place][on]
+            boxes, truth = looks.candidates.xywhr[rows], looks.candidates.truth[rows]
+            before.append(iou_pairs(boxes, truth))
+            after.append(iou_pairs(moved(boxes, by[on]), truth))
+        every = {"classes": losses, "right": right, "iou_first": before, "iou": after}
+        joined = {name: np.concatenate(parts) for name, parts in every.items()}
+        return {f"held_out_{name}": float(values.mean()) for name, values in joined.items() if len(values)}
 
     def save(self) -> None:
         """Keep all that the next step depends on."""
@@ -194,9 +194,16 @@ class Fit:
             "epoch": self.epoch,
             "done": self.done,
             "steps": self.steps,
+            "losses": self.losses,
+            "rows": self.rows,
         }
         with replacing(self.out / STATE) as scratch:
             torch.save(state, scratch)
+        if self.rows:
+            with replacing(self.out / RESULTS) as scratch, scratch.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(self.rows[0]))
+                writer.writeheader()
+                writer.writerows(self.rows)
 
     def resume(self) -> None:
         """Go on from what was kept.
@@ -211,6 +218,7 @@ class Fit:
             self.optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
             self.epoch, self.done, self.steps = state["epoch"], state["done"], state["steps"]
+            self.losses, self.rows = state["losses"], state["rows"]
         except (OSError, RuntimeError, KeyError, UnpicklingError, EOFError) as error:
             raise UsageError(f"{path}: cannot be read ({error}).", "Delete it to begin anew.") from error
 

@@ -20,22 +20,26 @@ class SecondNetwork(nn.Module):
     """From crops, sides and first scores of N objects to their classes and how far their boxes are off.
 
     Pictures pass through the same binomial as those of the first stage (docs/training.md). What it says of classes is
-    added to what the first stage said, so that it begins as good and has to learn only what that does not know; offsets
-    hear nothing of it, since a box is where it is whatever it is called.
+    added to what the first stage said, so that it begins as good and has to learn only what that does not know. A
+    fourth plane shows the box itself: without it, nobody could say how far its ends are off.
 
     Args:
         classes: C, classes of objects.
     """
 
     soft: Tensor
+    across: Tensor
+    down: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         weights = torch.tensor(_BINOMIAL) / sum(_BINOMIAL)
         self.register_buffer("soft", torch.outer(weights, weights).expand(3, 1, -1, -1).clone())
+        for name, edge, shape in (("across", CROP_PX[0], (1, 1, 1, -1)), ("down", CROP_PX[1], (1, 1, -1, 1))):
+            self.register_buffer(name, (torch.arange(edge) + 0.5 - edge / 2).abs().reshape(shape))
         first, second, third = _WIDTHS
         self.body = nn.Sequential(
-            _convolution(3, first, 5, 2),
+            _convolution(4, first, 5, 2),
             _convolution(first, second, 3, 2),
             _convolution(second, second, 3, 1),
             _convolution(second, third, 3, 2),
@@ -64,7 +68,11 @@ class SecondNetwork(nn.Module):
             Logits of the classes and of nothing, N x (C + 1), and offsets, N x 5, see `detector.crops.offsets`.
         """
         pixels = functional.pad(crops.permute(0, 3, 1, 2).float() / 255.0, (2, 2, 2, 2), mode="replicate")
-        seen = self.seen(self.body(functional.conv2d(pixels, self.soft, groups=3)))
+        picture = functional.conv2d(pixels, self.soft, groups=3)
+        half = (sides / 2).reshape(-1, 2, 1, 1)
+        along, aside = half[:, :1] - self.across, half[:, 1:] - self.down
+        box = (along + 0.5).clamp(0, 1) * (aside + 0.5).clamp(0, 1)
+        seen = self.seen(self.body(torch.cat([picture, box], dim=1)))
         total = scores.sum(dim=1, keepdim=True)
         sure = total.clamp(_LEAST, 1 - _LEAST)
         shares = scores / total.clamp(min=_LEAST)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from detector.crops import crops, mirrored, moved, offsets, turned_round
+from detector.errors import UsageError
 from detector.geometry import Floats, Ints, iou_pairs
 from training.fitting.pixels import pixel_transforms
 from training.secondstage.candidates import Candidates, picture_of, retold
@@ -50,7 +51,7 @@ class Samples:
         return cls(*(np.concatenate([getattr(one, name) for one in many]) for name in cls.__dataclass_fields__))
 
 
-class CandidateTiles(Dataset[Samples]):
+class CandidateTiles(Dataset[Samples | UsageError]):
     """The candidates of each tile that has any.
 
     Law: equal (epoch, number) give equal samples.
@@ -72,9 +73,22 @@ class CandidateTiles(Dataset[Samples]):
         """Tiles with candidates."""
         return len(self.numbers)
 
-    def __getitem__(self, drawn: tuple[int, int]) -> Samples:
-        """The samples of an epoch and a tile with candidates, by its place among them."""
-        epoch, place = drawn
+    def __getitem__(self, drawn: tuple[int, int]) -> Samples | UsageError:
+        """The samples of an epoch and a tile with candidates, by its place among them.
+
+        A tile that cannot be read is given as the error: torch would not bring it whole from another process.
+        """
+        try:
+            return self.sampled(*drawn)
+        except UsageError as error:
+            return error
+
+    def sampled(self, epoch: int, place: int) -> Samples:
+        """As above.
+
+        Raises:
+            UsageError: the tile cannot be read.
+        """
         found, rows = self.candidates, self.rows[place]
         image = picture_of(found.tiles[self.numbers[place]])
         boxes = found.xywhr[rows]
@@ -84,7 +98,7 @@ class CandidateTiles(Dataset[Samples]):
             rng = np.random.default_rng([self.config.seed, epoch, place])
             self._pixels.set_random_seed(int(rng.integers(2**31)))
             image = self._pixels(image=image)["image"]
-            boxes = _misplaced(boxes, self.config, rng)
+            boxes = _misplaced(boxes, is_on, self.config, rng)
             target, is_on = retold(target, is_on, iou_pairs(boxes, found.truth[rows]))
             is_mirrored, is_turned = rng.integers(0, 2, (2, len(rows))).astype(bool)
         seen, by = crops(image, boxes), offsets(boxes, found.truth[rows])
@@ -100,13 +114,14 @@ class CandidateTiles(Dataset[Samples]):
         )
 
 
-def _misplaced(boxes: Floats, config: SecondConfig, rng: np.random.Generator) -> Floats:
-    """Boxes (N, 5) as a first stage may have put them: all a little off, some with an end where there is none.
+def _misplaced(boxes: Floats, is_on: NDArray[np.bool_], config: SecondConfig, rng: np.random.Generator) -> Floats:
+    """Boxes (N, 5) as a first stage may put them: all a little off, some of those on objects with an end elsewhere.
 
-    On the real yard the ends are what is wrong with most boxes that overlap an object by less than a half.
+    On the real yard the ends are what is wrong with most boxes that overlap an object by less than a half. What a
+    box on the ground would come to lie on, nobody knows, so that it keeps its ends.
     """
     by = rng.normal(0.0, config.jitter, boxes.shape)
-    wrong = rng.random(len(boxes)) < config.wrong_ends
+    wrong = is_on & (rng.random(len(boxes)) < config.wrong_ends)
     end, which = rng.uniform(-1, 1, len(boxes)) * _FARTHEST_END * wrong, rng.choice([-0.5, 0.5], len(boxes))
     length = boxes[:, 2] / boxes[:, 3]  # in widths
     end = np.maximum(end, -length / 2)  # no shorter than by half
