@@ -21,16 +21,13 @@ from PIL import Image, ImageDraw
 
 from detector.backends import open_backend, open_second
 from detector.config import class_table, detect_config
-from detector.detection.boxes import owned
+from detector.detection.boxes import alone
 from detector.detection.planning import Planner
-from detector.detection.reading import View
 from detector.errors import RailcarsError, UsageError
 from detector.geometry import Floats, corners_from_xywhr
-from detector.pixels.look import no_sums
 from detector.raster import SceneReader
 from detector.store import write_json
 from detector.telling import tell
-from detector.tiling import TileGrid
 from detector.weights import Weights, load_weights
 from training.backgrounds import UNREADABLE, Backgrounds, PlainReader, opened
 from training.datasets.mining import padded
@@ -99,15 +96,14 @@ def alarms(weights: Weights, tiles: Sequence[Ground]) -> list[Alarm]:
     """All false rail vehicles, the surest first."""
     spec = weights.spec
     planner = Planner(weights, detect_config().model_copy(update={"tile_px": spec.imgsz}), class_table())
-    second, whole = open_second(weights), TileGrid(spec.imgsz, 0).tile(0, 0, (spec.imgsz, spec.imgsz))
-    on_rail, threshold = np.isin(spec.classes, planner.table.families["rail_vehicle"]), spec.thresholds(planner.table)
+    second, threshold = open_second(weights), np.array(spec.thresholds(planner.table))
+    on_rail = np.isin(spec.classes, planner.table.families["rail_vehicle"])
     found = []
     pictures = ((ground, padded(ground.pixels, spec.imgsz)) for ground in tiles)
     for ground, raw in open_backend(weights, planner.config).stream(pictures):
-        view = View(padded(ground.pixels, spec.imgsz), 1.0, no_sums())
-        seen = owned(whole, raw, view, planner, second)
+        seen = alone(raw, ground.pixels, planner, second)
         score, named = seen.scores.sum(axis=1, dtype=np.float64), planner.named(seen.scores)
-        wrong = np.flatnonzero(on_rail[named] & (score >= np.array(threshold)[named]))
+        wrong = np.flatnonzero(on_rail[named] & (score >= threshold[named]))
         found += [Alarm(ground, seen.xywhr[i], float(score[i])) for i in wrong]
     return sorted(found, key=lambda alarm: -alarm.score)
 

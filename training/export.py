@@ -4,6 +4,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from detector.config import class_table
 from detector.errors import RailcarsError, UsageError
@@ -83,7 +85,7 @@ def export(
         # One entry: the library writes several in an order of its own, and equal weights would differ.
         save_file(learnt.state, made["safetensors"], metadata={"architecture": learnt.architecture})
         write_onnx(head, made["onnx"])
-        difference = largest_difference(head, made["onnx"])
+        difference = largest_difference(head, made["onnx"], _pictures())
         if not difference <= TOLERANCE:
             raise UsageError(f"OpenVINO differs from torch by {difference:.2g}.", "Try another torch release.")
         spec = ModelSpec(
@@ -172,23 +174,44 @@ def write_onnx(head: "RawHead", path: Path) -> None:
 
     example = torch.randint(0, 256, (2, 128, 160, 3), dtype=torch.uint8)
     axes = {"images": {0: "batch", 1: "height", 2: "width"}, **{key: {0: "batch", 2: "anchors"} for key in OUTPUTS}}
+    write_graph(head, {"images": example}, OUTPUTS, axes, path)
+
+
+def write_graph(
+    network: "torch.nn.Module",
+    example: "Mapping[str, torch.Tensor]",
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    path: Path,
+) -> None:
+    """Trace a network into an ONNX graph, stored in half the room where that changes no number.
+
+    Args:
+        network: takes the inputs in their order, gives the outputs in theirs.
+        example: its inputs by name.
+        outputs: names of its outputs.
+        axes: the names of dimensions that may vary, by input or output and number.
+        path: of the file.
+    """
+    import torch  # noqa: PLC0415
+
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns about shape checks, and that it is the older exporter
         torch.onnx.export(
-            head,
-            (example,),
+            network,
+            tuple(example.values()),
             str(path),
-            input_names=["images"],
-            output_names=list(OUTPUTS),
+            input_names=list(example),
+            output_names=list(outputs),
             dynamic_axes=axes,
             opset_version=OPSET,
             do_constant_folding=True,
             dynamo=False,
         )
-    store_in_half(path)
+    _store_in_half(path)
 
 
-def store_in_half(path: Path) -> None:
+def _store_in_half(path: Path) -> None:
     """Store what float16 holds exactly in that type, cast back when the graph is read: half the file, equal numbers."""
     import onnx  # noqa: PLC0415
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
@@ -207,22 +230,33 @@ def store_in_half(path: Path) -> None:
     onnx.save(model, path)
 
 
-def largest_difference(head: "RawHead", onnx: Path) -> float:
-    """Largest absolute difference of any raw output between torch and OpenVINO in float32, over two shapes."""
+def largest_difference(
+    network: "torch.nn.Module", onnx: Path, examples: Iterable[Sequence[NDArray[np.generic]]]
+) -> float:
+    """Largest absolute difference of any output between torch and OpenVINO in float32; no number where one is none.
+
+    Args:
+        network: as torch has it.
+        onnx: the same as a graph.
+        examples: inputs of one call each, in their order.
+    """
     import openvino  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
     compiled = openvino.compile_model(str(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    rng = np.random.default_rng(0)
     found = []
-    for batch, height, width in _CHECKED_SHAPES:
-        images = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+    for given in examples:
         with torch.no_grad():
-            expected = head(torch.from_numpy(images))
-        ours = compiled({"images": images})
-        for output, theirs in zip(OUTPUTS, expected, strict=True):
-            found.append(np.abs(ours[output] - theirs.numpy()).max())
-    return float(np.max(found))  # not a number where one is none
+            expected = network(*(torch.from_numpy(each) for each in given))
+        ours = compiled(list(given))
+        found += [np.abs(ours[number] - theirs.numpy()).max() for number, theirs in enumerate(expected)]
+    return float(np.max(found))
+
+
+def _pictures() -> Iterator[tuple[NDArray[np.uint8]]]:
+    rng = np.random.default_rng(0)
+    for batch, height, width in _CHECKED_SHAPES:
+        yield (rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8),)
 
 
 def rebuild(spec: ModelSpec, safetensors: Path) -> "RawHead":

@@ -21,9 +21,8 @@ from training.dataset import LISTED
 from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
 from training.datasets.mining import Faults, faults, judged_ha, padded, with_hardest
-from training.tiles import TileLabels
+from training.tiles import TileLabels, network_edge_px
 
-STRIDE = 32
 _MAKE = "Make it with `python -m training.dataset`."
 _AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 
@@ -124,7 +123,7 @@ def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, TileLabels], tile
 
 def _judged(data: Path, labels: Mapping[str, TileLabels], manifest: _Manifest, weights: Weights) -> dict[str, Faults]:
     """What the detector gets wrong on each tile, by name."""
-    edge_px = math.ceil(manifest.tile_px / STRIDE) * STRIDE  # what the network sees, no more than is in the tile
+    edge_px = network_edge_px(manifest.tile_px)  # what the network sees, no more than is in the tile
     fitting = Weights(weights.spec.model_copy(update={"imgsz": edge_px}), weights.folder)
     settings, table, tiles = detect_config(), class_table(), list(labels)
     backend = open_backend(fitting, settings)

@@ -1,7 +1,6 @@
 """`python -m training.second`: fit the second stage of weights to what their first stage finds on tiles."""
 
 import json
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from detector.backends import open_backend
+from detector.backends.second import INPUTS, OUTPUTS
 from detector.config import BackendName, class_table, detect_config
 from detector.crops import CROP_PX
 from detector.detection.planning import Planner
@@ -19,9 +19,10 @@ from detector.hashing import sha256_of
 from detector.store import write_json
 from detector.weights import Weights, install, load_weights
 from training.classes import class_names
-from training.export import OPSET, TOLERANCE, store_in_half
+from training.export import TOLERANCE, largest_difference, write_graph
 from training.fitting.checks import check_devices, check_tiles
 from training.fitting.offline import be_silent
+from training.secondstage import STATE
 from training.secondstage.candidates import Candidates, digest_of, edge_of, tiles_of
 from training.settings import SecondConfig, second_config
 
@@ -75,7 +76,7 @@ def fit(
     be_silent()
     import torch  # noqa: PLC0415 - after the environment is set
 
-    from training.secondstage.fit import STATE, Fit  # noqa: PLC0415
+    from training.secondstage.fit import Fit  # noqa: PLC0415
     from training.secondstage.network import SecondNetwork, in_half  # noqa: PLC0415
 
     on_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
@@ -114,7 +115,7 @@ def attach(network: "SecondNetwork", weights: Weights, summary: dict[str, Any] |
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{spec.name}.second.onnx"
         write_onnx(network, spec.n_classes, path)
-        difference = largest_difference(network, spec.n_classes, path)
+        difference = largest_difference(network, path, [_example(spec.n_classes, many) for many in (1, 7)])
         if not difference <= TOLERANCE:
             raise UsageError(f"OpenVINO differs from torch by {difference:.2g}.", "Try another torch release.")
         described = spec.model_copy(
@@ -132,38 +133,8 @@ def write_onnx(network: "SecondNetwork", classes: int, path: Path) -> None:
     """Trace the network into an ONNX graph, dynamic in the number of objects."""
     import torch  # noqa: PLC0415
 
-    from detector.backends.second import INPUTS, OUTPUTS  # noqa: PLC0415
-
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is the older exporter
-        torch.onnx.export(
-            network,
-            tuple(torch.from_numpy(each) for each in _example(classes, 3)),
-            str(path),
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "objects"} for name in (*INPUTS, *OUTPUTS)},
-            opset_version=OPSET,
-            do_constant_folding=True,
-            dynamo=False,
-        )
-    store_in_half(path)
-
-
-def largest_difference(network: "SecondNetwork", classes: int, onnx: Path) -> float:
-    """Largest absolute difference of any output between torch and OpenVINO in float32."""
-    import openvino  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-
-    compiled = openvino.compile_model(str(onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = []
-    for many in (1, 7):
-        given = _example(classes, many)
-        with torch.no_grad():
-            expected = network(*(torch.from_numpy(each) for each in given))
-        ours = compiled(list(given))
-        found += [np.abs(ours[i] - each.numpy()).max() for i, each in enumerate(expected)]
-    return float(np.max(found))  # not a number where one is none
+    example = dict(zip(INPUTS, map(torch.from_numpy, _example(classes, 3)), strict=True))
+    write_graph(network, example, OUTPUTS, {name: {0: "objects"} for name in (*INPUTS, *OUTPUTS)}, path)
 
 
 def _example(classes: int, many: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
@@ -192,7 +163,7 @@ def _begin(out: Path, identity: dict[str, Any], *, resume: bool) -> None:
     Raises:
         UsageError: it holds a run that nobody asked to resume, or one of others.
     """
-    noted, state = out / BEGUN, out / "second.pt"
+    noted, state = out / BEGUN, out / STATE
     if state.exists() and not resume:
         raise UsageError(f"{out}: holds a run already.", "--resume goes on with it, another --out begins anew.")
     try:

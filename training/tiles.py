@@ -1,5 +1,6 @@
 """From the truth of a scene to the labels of one tile: frames, cut boxes, what counts as visible. Pure arrays."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -14,6 +15,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Bounds = tuple[float, float, float, float]
 
+STRIDE = 32
+"""The network takes tiles whose edge is a multiple of this, in pixels."""
 UPRIGHT_WIDTH_M = 4.0
 
 _PROBES = np.stack(np.meshgrid(np.linspace(-0.45, 0.45, 9), np.linspace(-0.4, 0.4, 3)), axis=-1).reshape(-1, 2)
@@ -164,3 +167,8 @@ def tile_origins(length: int, size: int, overlap: int) -> list[int]:
         return [0]
     count = int(np.ceil((length - overlap) / (size - overlap)))
     return [round(start) for start in np.linspace(0, length - size, count)]
+
+
+def network_edge_px(tile_px: int) -> int:
+    """The least edge that the network takes a tile of edge `tile_px` at."""
+    return math.ceil(tile_px / STRIDE) * STRIDE

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from detector.backends import RawBoxes, SecondStage
 from detector.classscores import ClassScores
@@ -15,7 +16,7 @@ from detector.merge import merge, merge_tile
 from detector.pixels.look import Look, look_of, no_sums
 from detector.scenes import Scene
 from detector.store import TileResult
-from detector.tiling import SLACK_PX, Tile
+from detector.tiling import SLACK_PX, Tile, TileGrid
 
 
 def owned(tile: Tile, raw: RawBoxes, view: View, planner: Planner, second: SecondStage | None = None) -> TileResult:
@@ -55,6 +56,20 @@ def _seen_again(tile: Tile, first: TileResult, view: View, planner: Planner, sec
     sure = np.flatnonzero(total >= planner.weights.spec.score_floor)
     kept = sure[merge(xywhr[sure], total[sure], of[sure], cut=first.cut[sure], threshold_ios=planner.config.merge_ios)]
     return replace(first, xywhr=xywhr[kept], scores=scores[kept], cut=first.cut[kept])
+
+
+def alone(raw: RawBoxes, image: NDArray[np.uint8], planner: Planner, second: SecondStage | None = None) -> TileResult:
+    """What stands on a picture that is a tile by itself, in its pixels; its ends cut nothing that goes on elsewhere.
+
+    Args:
+        raw: what the network sees on it, filled up to the size of a tile.
+        image: the picture, H x W x 3.
+        planner: settings and classes.
+        second: the second stage, where it is to look too.
+    """
+    edge = planner.config.tile_px
+    whole = TileGrid(edge, 0).tile(0, 0, (edge, edge))
+    return owned(whole, raw, View(image, 1.0, no_sums()), planner, second)
 
 
 def blank(n_classes: int) -> TileResult:

@@ -1,6 +1,5 @@
 """Tiles as training sees them: Ultralytics' dataset of oriented boxes, at a fixed GSD."""
 
-import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from detector.errors import UsageError
 from training.fitting.augment import with_visible_affine
 from training.fitting.checks import TILE_SUFFIXES
 from training.fitting.order import Draw, TileOrder
+from training.tiles import network_edge_px
 
-STRIDE = 32
 MOST_CROPPED = 1.6  # tiles on disk may be this much larger than what training sees of them
 
 
@@ -72,7 +71,7 @@ class TileDataset(YOLODataset):
     def build_transforms(self, hyp: object = None) -> Compose:
         """The stock pipeline with our affine change in it, and mosaics of tiles from the whole data set."""
         if not self.augment:
-            self.imgsz = math.ceil(self.largest_px / STRIDE) * STRIDE
+            self.imgsz = network_edge_px(self.largest_px)
         elif self.largest_px > MOST_CROPPED * self.imgsz:
             raise UsageError(
                 f"Tiles of {self.largest_px} px are too large to train at tile_px {self.imgsz}.",

@@ -1,7 +1,6 @@
 """What the first stage finds on tiles, beside the truth: what the second stage learns from. Imports no torch."""
 
 import hashlib
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,25 +13,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detector.backends import Backend
-from detector.detection.boxes import owned
+from detector.detection.boxes import alone
 from detector.detection.planning import Planner
-from detector.detection.reading import View
 from detector.errors import UsageError
 from detector.geometry import Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
-from detector.pixels.look import no_sums
 from detector.store import replacing
-from detector.tiling import TileGrid
 from training.datasets.mining import MARGIN_M, padded
 from training.fitting.checks import TILE_SUFFIXES, read_listing, tiles_at
 from training.formats.listing import labels_of
-from training.tiles import TileLabels
+from training.tiles import TileLabels, network_edge_px
 
 OBJECT_IOU = 0.45
 """From this overlap on, a box is on an object; it may come to lie on it by more than it did."""
 GROUND_IOU = 0.3
 """Below this overlap it is on none; between the two it teaches where the object lies, and no class."""
 UNSURE = -1
-STRIDE = 32
+_ARRAYS = ("tile", "xywhr", "scores", "target", "truth", "is_on")
 _AGAIN = "Cut the scenes again with `python -m training.dataset`."
 
 
@@ -74,19 +70,17 @@ class Candidates:
         Raises:
             UsageError: a tile cannot be read, is no square or too large, or its labels are none.
         """
-        edge = planner.config.tile_px
-        whole = TileGrid(edge, 0).tile(0, 0, (edge, edge))
         sizes: dict[int, int] = {}
 
         def pictures() -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for number, path in enumerate(tiles):
                 image = picture_of(path)
                 sizes[number] = len(image)
-                yield number, padded(image, edge)
+                yield number, padded(image, planner.config.tile_px)
 
         rows = []
         for number, raw in backend.stream(pictures()):
-            found = owned(whole, raw, View(np.empty((0, 0, 3), np.uint8), 1.0, no_sums()), planner)
+            found = alone(raw, np.empty((0, 0, 3), np.uint8), planner)
             rim_px, size = MARGIN_M / planner.weights.spec.gsd_m, sizes.pop(number)
             inside = (np.abs(found.xywhr[:, :2] - size / 2) <= size / 2 - rim_px).all(axis=1)
             labels = _labels(tiles[number], size)
@@ -99,7 +93,7 @@ class Candidates:
     def save(self, path: Path) -> None:
         """Keep them in a file."""
         named = np.array([str(tile) for tile in self.tiles])
-        arrays = {name: getattr(self, name) for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         with replacing(path) as scratch, scratch.open("wb") as file:
             np.savez_compressed(file, tiles=named, **arrays)
 
@@ -112,7 +106,7 @@ class Candidates:
         """
         try:
             with path.open("rb") as file, np.load(file) as kept:
-                arrays = {name: kept[name] for name in ("tile", "xywhr", "scores", "target", "truth", "is_on")}
+                arrays = {name: kept[name] for name in _ARRAYS}
                 return cls(tuple(Path(tile) for tile in kept["tiles"].tolist()), **arrays)
         except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             raise UsageError(f"{path}: cannot be read ({error}).", "Delete it: it is made anew.") from error
@@ -152,7 +146,7 @@ def digest_of(tiles: Sequence[Path]) -> str:
 
 def edge_of(tiles: Sequence[Path]) -> int:
     """The edge of tiles that hold any of these, as the network takes them."""
-    return max(math.ceil(max(_size(path)) / STRIDE) * STRIDE for path in tiles)
+    return max(network_edge_px(max(_size(path))) for path in tiles)
 
 
 def picture_of(path: Path) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +19,13 @@ from detector.crops import moved
 from detector.errors import UsageError
 from detector.geometry import Ints, iou_pairs
 from detector.store import replacing
+from training.secondstage import STATE
 from training.secondstage.candidates import UNSURE, Candidates
 from training.secondstage.network import SecondNetwork
 from training.secondstage.samples import CandidateTiles, Samples
 from training.settings import SecondConfig
 
-STATE, RESULTS = "second.pt", "results.csv"
+RESULTS = "results.csv"
 _MOST_NORM = 5.0  # of the gradients
 _BETA = 0.05  # widths up to which the loss of offsets is square
 _EMA = 0.998
@@ -55,7 +55,7 @@ class Fit:
     out: Path
     device: torch.device
     network: SecondNetwork
-    average: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(init=False)
     epoch: int = 0
     done: int = 0
     steps: int = 0
@@ -105,7 +105,7 @@ class Fit:
         first = int(np.searchsorted(ends, self.done, side="right"))
         skip = self.done - (int(ends[first - 1]) if first else 0)
         drawn = [(self.epoch, int(place)) for place in order[first:]]
-        loader = DataLoader(tiles, batch_size=None, sampler=drawn, num_workers=self.config.workers, collate_fn=_as_is)
+        loader = DataLoader(tiles, batch_size=None, sampler=drawn, num_workers=self.config.workers)
         waiting: list[Samples] = []
         for one in loader:
             if isinstance(one, UsageError):
@@ -221,7 +221,3 @@ class Fit:
             self.losses, self.rows = state["losses"], state["rows"]
         except (OSError, RuntimeError, KeyError, UnpicklingError, EOFError) as error:
             raise UsageError(f"{path}: cannot be read ({error}).", "Delete it to begin anew.") from error
-
-
-def _as_is(samples: Any) -> Any:  # noqa: ANN401 - what torch declares
-    return samples
