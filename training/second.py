@@ -23,14 +23,15 @@ from training.export import TOLERANCE, largest_difference, write_graph
 from training.fitting.checks import check_devices, check_tiles
 from training.fitting.offline import be_silent
 from training.secondstage import STATE
-from training.secondstage.candidates import Candidates, digest_of, edge_of, tiles_of
+from training.secondstage.candidates import Candidates, digest_of, tiles_of
+from training.secondstage.pictures import Looks, edge_of
 from training.settings import SecondConfig, second_config
 
 if TYPE_CHECKING:
     from training.secondstage.network import SecondNetwork
 
 BEGUN, SPLITS = "begun.json", ("train", "val")
-VERSION = 1
+VERSION = 2
 """Raise it when the network or what it is shown changes: runs of others cannot be gone on with."""
 
 
@@ -80,7 +81,8 @@ def fit(
     from training.secondstage.network import SecondNetwork, in_half  # noqa: PLC0415
 
     on_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
-    train, held_out = (_candidates(tiles[split], split, weights, out, on_gpu=on_gpu) for split in SPLITS)
+    train = _candidates(tiles["train"] * config.looks, "train", weights, out, Looks(config), on_gpu=on_gpu)
+    held_out = _candidates(tiles["val"], "val", weights, out, None, on_gpu=on_gpu)
     if len(train) < config.batch:
         reason = f"{data}: the first stage finds {len(train)} boxes, too few to learn from."
         raise UsageError(reason, f"Cut more scenes into it: {config.batch} boxes are a single step.")
@@ -181,7 +183,9 @@ def _begin(out: Path, identity: dict[str, Any], *, resume: bool) -> None:
     write_json(noted, identity)
 
 
-def _candidates(tiles: list[Path], split: str, weights: Weights, out: Path, *, on_gpu: bool) -> Candidates:
+def _candidates(
+    tiles: list[Path], split: str, weights: Weights, out: Path, looks: Looks | None, *, on_gpu: bool
+) -> Candidates:
     """What the first stage finds on the tiles of a split, kept in the run folder."""
     kept = out / f"candidates-{split}.npz"
     if not kept.exists():
@@ -189,9 +193,9 @@ def _candidates(tiles: list[Path], split: str, weights: Weights, out: Path, *, o
         backend: BackendName = "torch" if on_gpu else "openvino"
         settings = detect_config().model_copy(update={"tile_px": spec.imgsz, "backend": backend})
         first = Weights(spec, weights.folder)
-        Candidates.of(tiles, open_backend(first, settings), Planner(first, settings, class_table())).save(kept)
+        Candidates.of(tiles, open_backend(first, settings), Planner(first, settings, class_table()), looks).save(kept)
     found = Candidates.load(kept)
-    typer.echo(f"{split}: {len(found)} boxes of the first stage on {len(found.tiles)} tiles")
+    typer.echo(f"{split}: {len(found)} boxes of the first stage in {len(found.tiles)} looks at tiles")
     return found
 
 

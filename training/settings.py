@@ -97,6 +97,7 @@ class SecondConfig(Settings):
 
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
+    looks: int = Field(ge=1)
     batch: int = Field(ge=2)
     lr: float = Field(gt=0)
     lr_end: float = Field(gt=0, le=1)

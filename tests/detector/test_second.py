@@ -162,7 +162,7 @@ class TestLooking:
         assert every.xywhr[-2:] == pytest.approx(last.xywhr, abs=1e-5)
 
     def test_values_that_are_no_numbers_are_an_error(self, weights: Weights) -> None:
-        for part in ("classes", "offsets"):
+        for part in ("classes", "sides"):
             network = at_random(0)
             with torch.no_grad():
                 getattr(network, part).bias.fill_(float("nan"))

@@ -4,19 +4,22 @@
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
+from detector.backends import RawBoxes
 from detector.config import DetectConfig, class_table
-from detector.crops import CROP_PX, moved
+from detector.crops import CROP_PX, crops, moved
 from detector.detection.planning import Planner
 from detector.errors import UsageError
 from detector.geometry import corners_from_xywhr, iou_pairs
@@ -24,9 +27,10 @@ from detector.hashing import sha256_of
 from detector.weights import Weights, load_weights
 from tests.detector.fakes import PAINT, PaintBackend, fake_config, fake_weights
 from training import second as command
-from training.secondstage.candidates import UNSURE, Candidates, edge_of, picture_of, retold, tiles_of
+from training.secondstage.candidates import UNSURE, Candidates, retold, tiles_of
 from training.secondstage.fit import Fit
-from training.secondstage.network import SecondNetwork
+from training.secondstage.network import SecondNetwork, loss_of_ends
+from training.secondstage.pictures import Looks, edge_of, picture_of
 from training.secondstage.samples import CandidateTiles, Samples
 from training.settings import SecondConfig, second_config
 from training.tiles import TileLabels
@@ -179,11 +183,69 @@ class TestSamples:
             assert (getattr(one.sampled(3, 1), name) == getattr(other.sampled(3, 1), name)).all()
         assert (one.sampled(3, 1).crops != one.sampled(4, 1).crops).any()
 
+    def test_both_stages_see_the_same_pixels(self, cut: Path, weights: Weights) -> None:
+        config = small_config(pixels=1.0, jitter=0.0, wrong_ends=0.0)
+        shown: list[NDArray[np.uint8]] = []
+
+        class Watching(PaintBackend):
+            def stream(self, tiles: Iterable[tuple[int, NDArray[np.uint8]]]) -> Iterator[tuple[int, RawBoxes]]:
+                kept = list(tiles)
+                shown.extend(image for _, image in kept)
+                clean = [(number, picture_of(paths[number])) for number, _ in kept]  # so that all paint is found
+                return super().stream(iter(clean))
+
+        paths = tiles_of(cut, "train")[:2] * 3
+        planner = Planner(weights, fake_config().model_copy(update={"tile_px": EDGE_PX}), class_table())
+        found = Candidates.of(paths, Watching(weights.spec), planner, Looks(config))
+        assert len({image.tobytes() for image in shown}) > 2  # a tile is another in another look
+        tiles = CandidateTiles(found, config)
+        for place, number in enumerate(tiles.numbers):
+            boxes = found.xywhr[tiles.rows[place]]
+            for crop, expected in zip(tiles.sampled(4, place).crops, crops(shown[number], boxes), strict=True):
+                turns = (expected, expected[::-1], expected[::-1, ::-1], expected[:, ::-1])
+                assert any((crop == turned).all() for turned in turns)
+
     def test_looking_changes_nothing(self, found: Candidates) -> None:
         samples = CandidateTiles(found, None).sampled(0, 0)
         rows = found.tile == 0
         assert (samples.sides == found.xywhr[rows, 2:4].astype(np.float32)).all()
         assert (samples.target == found.target[rows]).all()
+
+
+class TestNetwork:
+    def example(self, lengths: list[float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        many = len(lengths)
+        seen = torch.randint(0, 256, (many, CROP_PX[1], CROP_PX[0], 3), dtype=torch.uint8)
+        sides = torch.tensor([[length, 9.0] for length in lengths])
+        return seen, sides, torch.full((many, len(CLASSES)), 0.1)
+
+    def test_it_begins_by_saying_what_the_first_stage_says(self) -> None:
+        network = SecondNetwork(len(CLASSES)).eval()
+        with torch.no_grad():
+            logits, by = network(*self.example([12.0, 47.0, 92.0, 180.0]))
+        assert (by.abs() < 1e-5).all()
+        assert torch.softmax(logits, 1)[:, :-1].numpy() == pytest.approx(0.1, abs=1e-5)
+
+    def test_an_end_is_where_its_place_is_likeliest(self) -> None:
+        """The loss is least, and the offsets are those of the object, where all weight lies on the true ends."""
+        network, width = SecondNetwork(len(CLASSES)), 9.0
+        left, right = network.places[20], network.places[37]
+        sides = torch.tensor([[30.0, width]])
+        middle, length = (left + right) / 2, right - left
+        longer = torch.log(length / 30.0) * 30.0 / width
+        offsets = torch.tensor([[middle / width, 0.0, longer, 0.0, 0.0]])
+        certain = torch.full((1, 2, len(network.places)), -30.0)
+        certain[0, 0, 20] = certain[0, 1, 37] = 30.0
+        assert loss_of_ends(certain, sides, offsets).item() < 1e-3
+        assert loss_of_ends(certain.roll(1, 2), sides, offsets).item() > 10
+        assert loss_of_ends(torch.zeros_like(certain), sides, offsets).item() == pytest.approx(
+            2 * np.log(len(network.places)), rel=1e-5
+        )
+
+    def test_ends_outside_of_the_crop_teach_nothing(self) -> None:
+        ends = torch.randn(1, 2, len(SecondNetwork(len(CLASSES)).places))
+        far = torch.tensor([[0.0, 0.0, float(np.log(200 / 100) * 100 / 9), 0.0, 0.0]])
+        assert loss_of_ends(ends, torch.tensor([[100.0, 9.0]]), far).item() == 0
 
 
 class TestFit:
@@ -238,7 +300,7 @@ class TestFit:
         (tmp_path / "run").mkdir()
         fit = Fit(small_config(epochs=1), tmp_path / "run", torch.device("cpu"), SecondNetwork(len(CLASSES)))
         fit.run(found, empty, lambda line: None)
-        assert list(fit.rows[0]) == ["epoch", "classes", "offsets"]
+        assert list(fit.rows[0]) == ["epoch", "classes", "offsets", "ends"]
 
     def test_interrupted_and_resumed_it_ends_where_it_would_have(
         self, found: Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -247,7 +309,7 @@ class TestFit:
         steps = Fit._step
         taken = 0
 
-        def interrupted(self: Fit, samples: Samples, share: float) -> tuple[float, float]:
+        def interrupted(self: Fit, samples: Samples, share: float) -> tuple[float, ...]:
             nonlocal taken
             taken += 1
             if taken == 6:  # in the middle of the second pass
@@ -282,7 +344,7 @@ class TestCommand:
         both = load_weights(tmp_path / "both" / "fake.json")
         assert both.has_second
         assert not load_weights(weights.sidecar).has_second
-        assert "train: 13 boxes of the first stage on 7 tiles" in told.output
+        assert "train: 13 boxes of the first stage in 7 looks at tiles" in told.output
         assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 3
 
     @pytest.mark.usefixtures("painted")

@@ -10,7 +10,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from detector.backends import Backend
 from detector.detection.boxes import alone
@@ -21,7 +20,8 @@ from detector.store import replacing
 from training.datasets.mining import MARGIN_M, padded
 from training.fitting.checks import TILE_SUFFIXES, read_listing, tiles_at
 from training.formats.listing import labels_of
-from training.tiles import TileLabels, network_edge_px
+from training.secondstage.pictures import CUT_AGAIN, Looks, picture_of
+from training.tiles import TileLabels
 
 OBJECT_IOU = 0.45
 """From this overlap on, a box is on an object; it may come to lie on it by more than it did."""
@@ -29,7 +29,6 @@ GROUND_IOU = 0.3
 """Below this overlap it is on none; between the two it teaches where the object lies, and no class."""
 UNSURE = -1
 _ARRAYS = ("tile", "xywhr", "scores", "target", "truth", "is_on")
-_AGAIN = "Cut the scenes again with `python -m training.dataset`."
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Candidates:
     """Boxes of the first stage, N, on tiles, T.
 
     Attributes:
-        tiles: the tiles' pictures, T.
+        tiles: the tiles' pictures, T; one may be looked at several times.
         tile: N, the tile of each.
         xywhr: N x 5, in pixels of the tile.
         scores: N x C, what the first stage says of each class.
@@ -59,13 +58,14 @@ class Candidates:
         return len(self.tile)
 
     @classmethod
-    def of(cls, tiles: Sequence[Path], backend: Backend, planner: Planner) -> Self:
+    def of(cls, tiles: Sequence[Path], backend: Backend, planner: Planner, looks: Looks | None = None) -> Self:
         """Look at tiles with the first stage, as detection does; their rims are not used.
 
         Args:
             tiles: pictures, with their labels where YOLO has them, at the model's GSD.
             backend: for tiles of `planner.config.tile_px`, no smaller than any of these.
             planner: settings and classes.
+            looks: how their pixels are changed first; None for leaving them as they are.
 
         Raises:
             UsageError: a tile cannot be read, is no square or too large, or its labels are none.
@@ -74,7 +74,7 @@ class Candidates:
 
         def pictures() -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for number, path in enumerate(tiles):
-                image = picture_of(path)
+                image = picture_of(path) if looks is None else looks.picture(path, number)
                 sizes[number] = len(image)
                 yield number, padded(image, planner.config.tile_px)
 
@@ -140,37 +140,8 @@ def digest_of(tiles: Sequence[Path]) -> str:
             hashed.update(f"{tile.name} {tile.stat().st_size}".encode())
             hashed.update(label.read_bytes() if label.is_file() else b"")
         except OSError as error:
-            raise UsageError(f"{error.filename}: cannot be read ({error.strerror}).", _AGAIN) from error
+            raise UsageError(f"{error.filename}: cannot be read ({error.strerror}).", CUT_AGAIN) from error
     return hashed.hexdigest()
-
-
-def edge_of(tiles: Sequence[Path]) -> int:
-    """The edge of tiles that hold any of these, as the network takes them."""
-    return max(network_edge_px(max(_size(path))) for path in tiles)
-
-
-def picture_of(path: Path) -> NDArray[np.uint8]:
-    """A tile, S x S x 3.
-
-    Raises:
-        UsageError: it cannot be read, or is no square.
-    """
-    try:
-        with Image.open(path) as picture:
-            image = np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    except (OSError, ImportError) as error:  # where Ultralytics is at hand, it tries another library
-        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
-    if image.shape[0] != image.shape[1]:
-        raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, no square.", _AGAIN)
-    return image
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except (OSError, ImportError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
 
 
 def _labels(tile: Path, size_px: int) -> TileLabels:
@@ -179,7 +150,7 @@ def _labels(tile: Path, size_px: int) -> TileLabels:
     try:
         return TileLabels.from_text(path.read_text(), size_px) if path.is_file() else TileLabels()
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: is no list of oriented boxes ({error}).", _AGAIN) from error
+        raise UsageError(f"{path}: is no list of oriented boxes ({error}).", CUT_AGAIN) from error
 
 
 def _targets(found: Floats, labels: TileLabels, classes: int) -> tuple[Ints, Floats, NDArray[np.bool_]]:

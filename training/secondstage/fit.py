@@ -21,11 +21,13 @@ from detector.geometry import Ints, iou_pairs
 from detector.store import replacing
 from training.secondstage import STATE
 from training.secondstage.candidates import UNSURE, Candidates
-from training.secondstage.network import SecondNetwork
+from training.secondstage.network import SecondNetwork, loss_of_ends
 from training.secondstage.samples import CandidateTiles, Samples
 from training.settings import SecondConfig
 
 RESULTS = "results.csv"
+_LOSSES = ("classes", "offsets", "ends")
+_NONE = (0.0, 0.0, 0.0, 0)
 _MOST_NORM = 5.0  # of the gradients
 _BETA = 0.05  # widths up to which the loss of offsets is square
 _EMA = 0.998
@@ -47,7 +49,7 @@ class Fit:
         epoch: the one under way.
         done: of its boxes, those seen.
         steps: taken so far.
-        losses: of the epoch's steps so far: sum of the classes', sum of the offsets', number.
+        losses: of the epoch's steps so far: sums of the classes', the offsets' and the ends', and their number.
         rows: what each finished epoch came to.
     """
 
@@ -59,7 +61,7 @@ class Fit:
     epoch: int = 0
     done: int = 0
     steps: int = 0
-    losses: tuple[float, float, int] = (0.0, 0.0, 0)
+    losses: tuple[float, ...] = _NONE
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,16 +84,17 @@ class Fit:
             order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(tiles))
             for samples in self._batches(tiles, order):
                 self.done += len(samples)
-                kind, place = self._step(samples, (self.epoch + self.done / len(train)) / self.config.epochs)
-                self.losses = (self.losses[0] + kind, self.losses[1] + place, self.losses[2] + 1)
+                losses = self._step(samples, (self.epoch + self.done / len(train)) / self.config.epochs)
+                self.losses = tuple(a + b for a, b in zip(self.losses, (*losses, 1), strict=True))
                 if time.monotonic() - saved > 60 * self.config.save_minutes:
                     self.save()
                     saved = time.monotonic()
             self.epoch, self.done = self.epoch + 1, 0
-            kind, place, steps = self.losses
-            figures = {"epoch": self.epoch, "classes": kind / steps, "offsets": place / steps, **self._judged(looks)}
+            *sums, steps = self.losses
+            means = {name: loss / steps for name, loss in zip(_LOSSES, sums, strict=True)}
+            figures = {"epoch": self.epoch, **means, **self._judged(looks)}
             self.rows.append({name: round(float(value), 4) for name, value in figures.items()})
-            self.losses = (0.0, 0.0, 0)
+            self.losses = _NONE
             self.save()
             tell(", ".join(f"{name} {value}" for name, value in self.rows[-1].items()))
         return self.average
@@ -119,32 +122,35 @@ class Fit:
         if sum(map(len, waiting)) > 1:
             yield Samples.joined(waiting)
 
-    def _step(self, samples: Samples, share: float) -> tuple[float, float]:
-        """One step, at a share of the whole way; the losses of classes and offsets."""
+    def _step(self, samples: Samples, share: float) -> tuple[float, float, float]:
+        """One step, at a share of the whole way; the losses of classes, offsets and ends."""
         config = self.config
         rate = config.lr * (config.lr_end + (1 - config.lr_end) * (1 + math.cos(math.pi * share)) / 2)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / max(1, config.warmup_steps))
         self.network.train()
         torch.manual_seed(config.seed * _SEEDS + self.steps)  # what is dropped is a function of the step
-        logits, by = self.network(*self._inputs(samples))
+        crops, sides, scores = self._inputs(samples)
+        logits, by, ends = self.network.looked(crops, sides, scores)
         target, on = (torch.from_numpy(each).to(self.device) for each in (samples.target, samples.is_on))
         wanted = torch.from_numpy(samples.offsets).to(self.device)
         kind = functional.cross_entropy(logits.float(), target, ignore_index=UNSURE, label_smoothing=_SMOOTHING)
         off = functional.smooth_l1_loss(by.float(), wanted, beta=_BETA, reduction="none").sum(dim=1)
+        missed = loss_of_ends(ends.float(), sides, wanted)
         kind = torch.where((target != UNSURE).any(), kind, torch.zeros_like(kind))  # the mean of none is no number
-        place = (off * on).sum() / on.sum().clamp(min=1)
-        if not torch.isfinite(kind + place):
+        place, end = ((each * on).sum() / on.sum().clamp(min=1) for each in (off, missed))
+        loss = kind + config.offsets * (place + end)
+        if not torch.isfinite(loss):
             raise UsageError(
                 f"{self.out}: the loss is no number after {self.steps} steps.", "Begin anew with a lower `lr`."
             )
         self.optimizer.zero_grad()
-        (kind + config.offsets * place).backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_NORM)
         self.optimizer.step()
         self.steps += 1
         self._average()
-        return kind.item(), place.item()
+        return kind.item(), place.item(), end.item()
 
     def _average(self) -> None:
         kept = min(_EMA, self.steps / (self.steps + 50))

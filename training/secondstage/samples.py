@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
@@ -10,8 +9,8 @@ from torch.utils.data import Dataset
 from detector.crops import crops, mirrored, moved, offsets, turned_round
 from detector.errors import UsageError
 from detector.geometry import Floats, Ints, iou_pairs
-from training.fitting.pixels import pixel_transforms
-from training.secondstage.candidates import Candidates, picture_of, retold
+from training.secondstage.candidates import Candidates, retold
+from training.secondstage.pictures import Looks, picture_of
 from training.settings import SecondConfig
 
 _FARTHEST_END = 3.0  # widths
@@ -67,7 +66,7 @@ class CandidateTiles(Dataset[Samples | UsageError]):
         order = np.argsort(candidates.tile, kind="stable")
         self.numbers, starts = np.unique(candidates.tile[order], return_index=True)
         self.rows = np.split(order, starts[1:]) if len(order) else []
-        self._pixels = A.Compose(pixel_transforms(config.pixels)) if config else None
+        self._looks = Looks(config) if config else None
 
     def __len__(self) -> int:
         """Tiles with candidates."""
@@ -89,15 +88,15 @@ class CandidateTiles(Dataset[Samples | UsageError]):
         Raises:
             UsageError: the tile cannot be read.
         """
-        found, rows = self.candidates, self.rows[place]
-        image = picture_of(found.tiles[self.numbers[place]])
+        found, rows, number = self.candidates, self.rows[place], int(self.numbers[place])
         boxes = found.xywhr[rows]
         target, is_on = found.target[rows], found.is_on[rows]
         is_mirrored = is_turned = np.zeros(len(rows), dtype=bool)
-        if self.config is not None and self._pixels is not None:
+        if self.config is None or self._looks is None:
+            image = picture_of(found.tiles[number])
+        else:
+            image = self._looks.picture(found.tiles[number], number)
             rng = np.random.default_rng([self.config.seed, epoch, place])
-            self._pixels.set_random_seed(int(rng.integers(2**31)))
-            image = self._pixels(image=image)["image"]
             boxes = _misplaced(boxes, is_on, self.config, rng)
             target, is_on = retold(target, is_on, iou_pairs(boxes, found.truth[rows]))
             is_mirrored, is_turned = rng.integers(0, 2, (2, len(rows))).astype(bool)
