@@ -98,7 +98,7 @@ def fit(
     state = run.run(train, held_out, typer.echo)
     network = SecondNetwork(weights.spec.n_classes)
     network.load_state_dict(in_half({key: value.cpu() for key, value in state.items()}))
-    summary = {"settings": config.model_dump(), "tiles": len(train.tiles), "boxes": len(train), **run.rows[-1]}
+    summary = {"settings": config.model_dump(), "tiles": len(set(train.tiles)), "boxes": len(train), **run.rows[-1]}
     return attach(network.eval(), target, summary)
 
 

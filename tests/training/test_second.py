@@ -4,6 +4,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -327,6 +329,10 @@ class TestFit:
 
 
 class TestCommand:
+    def test_it_imports_nothing_that_asks_the_network_before_it_is_silent(self) -> None:
+        told = "import sys, training.second; print({'albumentations', 'ultralytics', 'torch'} & set(sys.modules))"
+        assert subprocess.run([sys.executable, "-c", told], capture_output=True, check=True).stdout == b"set()\n"
+
     @pytest.mark.usefixtures("painted")
     def test_weights_get_a_second_stage(self, cut: Path, weights: Weights, tmp_path: Path) -> None:
         settings = tmp_path / "second.yaml"

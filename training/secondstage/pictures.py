@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from detector.errors import UsageError
-from training.fitting.pixels import pixel_transforms
 from training.settings import SecondConfig
 from training.tiles import network_edge_px
 
@@ -26,6 +24,10 @@ class Looks:
     """
 
     def __init__(self, config: SecondConfig) -> None:
+        import albumentations as A  # noqa: PLC0415 - asks the network on import, unless the environment is set
+
+        from training.fitting.pixels import pixel_transforms  # noqa: PLC0415 - imports it too
+
         self._seed = config.seed
         self._pixels = A.Compose(pixel_transforms(config.pixels))
 
