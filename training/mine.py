@@ -10,7 +10,6 @@ import numpy as np
 import typer
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from detector.backends import open_backend
@@ -21,10 +20,8 @@ from training.dataset import LISTED
 from training.datasets.balance import limit_note, listing
 from training.datasets.cut import sha256, write_whole
 from training.datasets.mining import Faults, faults, judged_ha, padded, with_hardest
+from training.tilefolder import CUT_AGAIN, MAKE, picture_of
 from training.tiles import TileLabels, network_edge_px
-
-_MAKE = "Make it with `python -m training.dataset`."
-_AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 
 
 class _Source(BaseModel):
@@ -141,16 +138,11 @@ def _images(
     data: Path, tiles: Sequence[str], manifest: _Manifest, edge_px: int
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The pictures of tiles, padded to `edge_px` as detection pads the ends of scenes."""
-    shape = (manifest.tile_px, manifest.tile_px, 3)
     for tile in tiles:
         path = data / "images" / "train" / f"{tile}.{manifest.settings.image_format}"
-        try:
-            with Image.open(path) as picture:
-                image = np.asarray(picture.convert("RGB"), dtype=np.uint8)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
-        if image.shape != shape:
-            raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, not {shape[1]} x {shape[0]}.", _AGAIN)
+        image = picture_of(path)
+        if len(image) != manifest.tile_px:
+            raise UsageError(f"{path}: has an edge of {len(image)} px, not {manifest.tile_px}.", CUT_AGAIN)
         yield tile, padded(image, edge_px)
 
 
@@ -159,7 +151,7 @@ def _checked(content: dict[str, Any], path: Path, weights: Weights) -> _Manifest
     try:
         manifest = _Manifest.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error)}.", _AGAIN) from error
+        raise UsageError(f"{path}: {first_fault(error)}.", CUT_AGAIN) from error
     spec = weights.spec
     if not math.isclose(spec.gsd_m, manifest.gsd_m):
         raise UsageError(
@@ -177,24 +169,24 @@ def _checked(content: dict[str, Any], path: Path, weights: Weights) -> _Manifest
 def _described(path: Path) -> dict[str, Any]:
     """The content of data.yaml."""
     try:
-        described = yaml.safe_load(_read(path, _MAKE))
+        described = yaml.safe_load(_read(path, MAKE))
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not YAML ({error}).", _AGAIN) from error
+        raise UsageError(f"{path}: is not YAML ({error}).", CUT_AGAIN) from error
     if not isinstance(described, dict):
-        raise UsageError(f"{path}: holds {described!r} in place of keys.", _AGAIN)
+        raise UsageError(f"{path}: holds {described!r} in place of keys.", CUT_AGAIN)
     return described
 
 
 def _content(path: Path) -> dict[str, Any]:
     """The content of manifest.json, not yet checked."""
     try:
-        content: dict[str, Any] = json.loads(_read(path, _MAKE))
+        content: dict[str, Any] = json.loads(_read(path, MAKE))
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: is not JSON ({error}).", _AGAIN) from error
+        raise UsageError(f"{path}: is not JSON ({error}).", CUT_AGAIN) from error
     return content
 
 
-def _read(path: Path, cure: str = _AGAIN) -> str:
+def _read(path: Path, cure: str = CUT_AGAIN) -> str:
     try:
         return path.read_text()
     except OSError as error:

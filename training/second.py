@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from detector.backends import open_backend
+from detector.backends import Backend, open_backend
 from detector.backends.second import INPUTS, OUTPUTS
 from detector.config import BackendName, class_table, detect_config
 from detector.crops import CROP_PX
@@ -23,14 +23,18 @@ from training.export import TOLERANCE, largest_difference, write_graph
 from training.fitting.checks import check_devices, check_tiles
 from training.fitting.offline import be_silent
 from training.secondstage import STATE
-from training.secondstage.candidates import Candidates, digest_of, tiles_of
-from training.secondstage.pictures import Looks, edge_of
+from training.secondstage.candidates import RULES, Candidates, digest_of
+from training.secondstage.pictures import Looks
 from training.settings import SecondConfig, second_config
+from training.tilefolder import edge_of, tiles_of
+from training.tiles import network_edge_px
 
 if TYPE_CHECKING:
     from training.secondstage.network import SecondNetwork
 
 BEGUN, SPLITS = "begun.json", ("train", "val")
+BLOCK = 500
+"""Looks at tiles by the first stage that are kept together."""
 VERSION = 2
 """Raise it when the network or what it is shown changes: runs of others cannot be gone on with."""
 
@@ -52,7 +56,7 @@ def fit(
         data: folder made by `training.dataset`, best of scenes that the first stage was not trained on: where it has
             learnt the answers, it is surer than it will be elsewhere.
         weights: whose first stage is looked through.
-        out: run folder: begun.json, candidates-train.npz and candidates-val.npz, results.csv, second.pt.
+        out: run folder: begun.json, candidates-train and candidates-val, results.csv, second.pt.
         device: "auto", "cpu" or the number of a CUDA device.
         resume: go on with the run in `out`; begins anew where there is none.
         into: folder for a copy of the weights that gets the second stage; by default they get it themselves.
@@ -81,8 +85,8 @@ def fit(
     from training.secondstage.network import SecondNetwork, in_half  # noqa: PLC0415
 
     on_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
-    train = _candidates(tiles["train"] * config.looks, "train", weights, out, Looks(config), on_gpu=on_gpu)
-    held_out = _candidates(tiles["val"], "val", weights, out, None, on_gpu=on_gpu)
+    train = _candidates(tiles["train"] * config.looks, weights, out / "candidates-train", config, on_gpu=on_gpu)
+    held_out = _candidates(tiles["val"], weights, out / "candidates-val", None, on_gpu=on_gpu)
     if len(train) < config.batch:
         reason = f"{data}: the first stage finds {len(train)} boxes, too few to learn from."
         raise UsageError(reason, f"Cut more scenes into it: {config.batch} boxes are a single step.")
@@ -154,7 +158,7 @@ def _identity(config: SecondConfig, tiles: dict[str, list[Path]], weights: Weigh
     return {
         "settings": config.model_dump(exclude=free),
         "tiles": {split: digest_of(paths) for split, paths in tiles.items()},
-        "first_stage": [weights.spec.sha256["onnx"], weights.spec.score_floor, detect_config().merge_ios],
+        "first_stage": _first_stage(weights),
         "version": VERSION,
     }
 
@@ -178,24 +182,41 @@ def _begin(out: Path, identity: dict[str, Any], *, resume: bool) -> None:
         changed = [key for key in identity if not isinstance(found, dict) or found.get(key) != identity[key]]
         raise UsageError(f"{out}: holds a run of other {', '.join(changed)}.", "Give another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        (out / f"candidates-{split}.npz").unlink(missing_ok=True)
     write_json(noted, identity)
 
 
+def _first_stage(weights: Weights) -> list[Any]:
+    """What its boxes follow from, beside the pictures."""
+    return [weights.spec.sha256["onnx"], weights.spec.score_floor, detect_config().merge_ios]
+
+
 def _candidates(
-    tiles: list[Path], split: str, weights: Weights, out: Path, looks: Looks | None, *, on_gpu: bool
+    tiles: list[Path], weights: Weights, folder: Path, config: SecondConfig | None, *, on_gpu: bool
 ) -> Candidates:
-    """What the first stage finds on the tiles of a split, kept in the run folder."""
-    kept = out / f"candidates-{split}.npz"
-    if not kept.exists():
-        spec = weights.spec.model_copy(update={"imgsz": edge_of(tiles)})
-        backend: BackendName = "torch" if on_gpu else "openvino"
-        settings = detect_config().model_copy(update={"tile_px": spec.imgsz, "backend": backend})
-        first = Weights(spec, weights.folder)
-        Candidates.of(tiles, open_backend(first, settings), Planner(first, settings, class_table()), looks).save(kept)
-    found = Candidates.load(kept)
-    typer.echo(f"{split}: {len(found)} boxes of the first stage in {len(found.tiles)} looks at tiles")
+    """What the first stage finds in looks at tiles, by blocks that are kept in a folder as they are done.
+
+    Without settings, pixels stay as they are.
+    """
+    spec = weights.spec.model_copy(update={"imgsz": max(network_edge_px(edge_of(tile)) for tile in set(tiles))})
+    backend: BackendName = "torch" if on_gpu else "openvino"
+    settings = detect_config().model_copy(update={"tile_px": spec.imgsz, "backend": backend})
+    first = Weights(spec, weights.folder)
+    looks = Looks(config) if config else None
+    network: Backend | None = None
+    parts: list[Candidates] = []
+    for start in range(0, len(tiles), BLOCK):
+        some, kept = tiles[start : start + BLOCK], folder / f"{start:06d}.npz"
+        changed = [start, config.seed, config.pixels] if config else []
+        made_from = json.dumps([digest_of(some), spec.imgsz, *_first_stage(weights), *RULES, *changed])
+        part = Candidates.load(kept, some, made_from)
+        if part is None:
+            network = network or open_backend(first, settings)
+            part = Candidates.of(some, network, Planner(first, settings, class_table()), looks, start)
+            part.save(kept, made_from)
+            typer.echo(f"{folder.name}: {start + len(some)} of {len(tiles)} looks at tiles")
+        parts.append(part)
+    found = Candidates.joined(parts)
+    typer.echo(f"{folder.name}: {len(found)} boxes of the first stage in {len(tiles)} looks at tiles")
     return found
 
 

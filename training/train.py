@@ -21,12 +21,12 @@ from training.fitting.checks import (
     check_devices,
     check_run_folder,
     check_tiles,
-    read_manifest,
 )
 from training.fitting.launch import is_worker, launch, on_processors
 from training.fitting.offline import go_offline
 from training.fitting.run_page import write_page
 from training.settings import FitSettings, TrainConfig, train_config
+from training.tilefolder import read_manifest
 
 if TYPE_CHECKING:
     from training.fitting.trainer import RailcarTrainer

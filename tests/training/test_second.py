@@ -29,12 +29,13 @@ from detector.hashing import sha256_of
 from detector.weights import Weights, load_weights
 from tests.detector.fakes import PAINT, PaintBackend, fake_config, fake_weights
 from training import second as command
-from training.secondstage.candidates import UNSURE, Candidates, retold, tiles_of
+from training.secondstage.candidates import UNSURE, Candidates, retold
 from training.secondstage.fit import Fit
 from training.secondstage.network import SecondNetwork, loss_of_ends
-from training.secondstage.pictures import Looks, edge_of, picture_of
+from training.secondstage.pictures import Looks
 from training.secondstage.samples import CandidateTiles, Samples
 from training.settings import SecondConfig, second_config
+from training.tilefolder import edge_of, picture_of, tiles_of
 from training.tiles import TileLabels
 
 EDGE_PX = 128
@@ -124,23 +125,40 @@ class TestCandidates:
         assert found.is_on.tolist() == [True]
 
     def test_they_are_kept_as_they_are(self, found: Candidates, tmp_path: Path) -> None:
-        found.save(tmp_path / "found.npz")
-        again = Candidates.load(tmp_path / "found.npz")
+        kept = tmp_path / "train" / "found.npz"
+        found.save(kept, "these")
+        again = Candidates.load(kept, found.tiles, "these")
+        assert again is not None
         assert again.tiles == found.tiles
         for name in FIELDS:
             assert (getattr(again, name) == getattr(found, name)).all()
-        whole = (tmp_path / "found.npz").read_bytes()
+        assert Candidates.load(kept, found.tiles, "others") is None
+        whole = kept.read_bytes()
         for damaged in (b"PK", whole[: len(whole) // 2]):
-            (tmp_path / "found.npz").write_bytes(damaged)
+            kept.write_bytes(damaged)
             with pytest.raises(UsageError, match=r"found\.npz: cannot be read"):
-                Candidates.load(tmp_path / "found.npz")
+                Candidates.load(kept, found.tiles, "these")
+
+    def test_parts_make_the_whole(self, found: Candidates, cut: Path, weights: Weights) -> None:
+        """Looks keep their numbers, whatever part they are in."""
+        config, paths = small_config(pixels=1.0), tiles_of(cut, "train") * 2
+        planner = Planner(weights, fake_config().model_copy(update={"tile_px": EDGE_PX}), class_table())
+        whole, *parts = (
+            Candidates.of(paths[some], PaintBackend(weights.spec), planner, Looks(config), some.start or 0)
+            for some in (slice(None), slice(0, 3), slice(3, 4), slice(4, None))
+        )
+        joined = Candidates.joined(parts)
+        assert joined.tiles == whole.tiles
+        for name in FIELDS:
+            assert (getattr(joined, name) == getattr(whole, name)).all()
+        assert len(Candidates.joined([found])) == len(found)
 
     def test_tiles_that_are_none_are_named(self, tmp_path: Path) -> None:
         Image.new("RGB", (20, 30)).save(tmp_path / "oblong.png")
         with pytest.raises(UsageError, match=r"oblong\.png: is 20 x 30 px"):
             picture_of(tmp_path / "oblong.png")
         (tmp_path / "none.png").write_text("nothing")
-        for read in (picture_of, lambda path: edge_of([path])):
+        for read in (picture_of, edge_of):
             with pytest.raises(UsageError, match=r"none\.png: cannot be read"):
                 read(tmp_path / "none.png")
 
@@ -350,7 +368,7 @@ class TestCommand:
         both = load_weights(tmp_path / "both" / "fake.json")
         assert both.has_second
         assert not load_weights(weights.sidecar).has_second
-        assert "train: 13 boxes of the first stage in 7 looks at tiles" in told.output
+        assert "candidates-train: 13 boxes of the first stage in 7 looks at tiles" in told.output
         assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 3
 
     @pytest.mark.usefixtures("painted")
@@ -376,6 +394,35 @@ class TestCommand:
             folder = data / kind / "train"
             shutil.copy(folder / f"yard0.{suffix}", folder / f"more.{suffix}")
         assert command.fit(config, data, weights, tmp_path / "run", device="cpu").has_second
+
+    @pytest.mark.usefixtures("painted")
+    def test_what_the_first_stage_has_found_is_not_looked_for_again(
+        self, cut: Path, weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(command, "BLOCK", 3)
+        looked: list[int] = []
+        of = Candidates.of.__func__  # type: ignore[attr-defined]
+
+        def stopped(cls: type[Candidates], tiles: list[Path], *rest: object) -> Candidates:
+            if len(looked) == 2:
+                looked.append(0)
+                raise KeyboardInterrupt
+            looked.append(len(tiles))
+            found: Candidates = of(cls, tiles, *rest)
+            return found
+
+        monkeypatch.setattr(Candidates, "of", classmethod(stopped))
+        with pytest.raises(KeyboardInterrupt):
+            command.fit(small_config(epochs=1), cut, weights, tmp_path / "run", device="cpu")
+        command.fit(small_config(epochs=1), cut, weights, tmp_path / "run", device="cpu")
+        assert looked == [3, 3, 0, 1, 3]  # 7 tiles, of which 6 were done, and 3 held out
+        monkeypatch.setattr(command, "VERSION", 0)  # another network
+        (tmp_path / "run" / "second.pt").unlink()
+        command.fit(small_config(epochs=1), cut, weights, tmp_path / "run", device="cpu")
+        assert looked == [3, 3, 0, 1, 3]
+        (tmp_path / "run" / "second.pt").unlink()
+        command.fit(small_config(epochs=1, pixels=0.7), cut, weights, tmp_path / "run", device="cpu")
+        assert looked == [3, 3, 0, 1, 3, 3, 3, 1]  # those held out are looked at as they are
 
     @pytest.mark.usefixtures("painted")
     def test_the_description_tells_of_both_stages(self, cut: Path, weights: Weights, tmp_path: Path) -> None:

@@ -4,15 +4,12 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from detector.config import first_fault
 from detector.errors import UsageError
 from training.classes import class_names
 from training.fitting.launch import on_processors
-from training.formats.listing import Listing, NotListing
+from training.formats.listing import Listing
+from training.tilefolder import TILE_SUFFIXES, read_listing, read_manifest, tiles_at
 
 WRITTEN = ("weights/best.pt", "weights/last.pt", "weights/step.pt", "results.csv")
 """What a run has written once hours have gone into it."""
@@ -20,47 +17,7 @@ WRITTEN = ("weights/best.pt", "weights/last.pt", "weights/step.pt", "results.csv
 RESUMED_FROM = ("weights/step.pt", "weights/last.pt")
 """What a run can be gone on with: its last step, or else its averaged weights."""
 
-TILE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
-)
-"""Of the pictures that Ultralytics reads."""
-
-_MAKE = "Make it with `python -m training.dataset`."
-_AGAIN = "Delete the folder and cut the scenes again with `python -m training.dataset`."
 _NETWORK = "Give a network of oriented boxes, such as yolo11n-obb.yaml, or the path of a definition of your own."
-
-
-class Manifest(BaseModel):
-    """What training needs of the manifest.json that `training.dataset` writes."""
-
-    digest: str
-    gsd_m: float
-    tile_px: int
-    counts: dict[str, dict[str, int]]
-    facilities: dict[str, list[str]]
-
-    def summary(self) -> dict[str, Any]:
-        """What a run keeps of it: digest and counts, without the facilities' names."""
-        return self.model_dump(include={"digest", "tile_px", "counts"}) | {
-            "facilities": {split: len(names) for split, names in self.facilities.items()}
-        }
-
-
-def read_manifest(data: Path) -> Manifest | None:
-    """The manifest of a folder of tiles; None where there is none, since other tools write none.
-
-    Raises:
-        UsageError: it is damaged.
-    """
-    path = data / "manifest.json"
-    if not path.exists():
-        return None
-    try:
-        return Manifest.model_validate(json.loads(path.read_text()))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error)}.", _AGAIN) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}).", _AGAIN) from error
 
 
 def check_tiles(data: Path, gsd_m: float) -> None:
@@ -83,33 +40,6 @@ def check_tiles(data: Path, gsd_m: float) -> None:
             f"{data}: the tiles have {manifest.gsd_m} m per pixel, but the settings say gsd_m {gsd_m}.",
             f"Set `gsd_m: {manifest.gsd_m}`, or cut the scenes again with the settings that you train with.",
         )
-
-
-def read_listing(data: Path) -> Listing:
-    """The data.yaml of a folder of tiles.
-
-    Raises:
-        UsageError: there is none, or it is not of the form that it should have.
-    """
-    path = data / "data.yaml"
-    if not path.is_file():
-        raise UsageError(f"{data}: holds no data.yaml.", _MAKE)
-    try:
-        return Listing.read(path)
-    except NotListing as error:
-        at = f"{path}, line {error.line}" if error.line else str(path)
-        raise UsageError(f"{at}: {error.reason}.", _MAKE) from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).", _MAKE) from error
-
-
-def tiles_at(listing: Listing, split: str) -> list[Path]:
-    """Where the tiles of a split are: folders, and those that a text file lists, as often as it does."""
-    places: list[Path] = []
-    for place in listing.places_of(split):
-        listed = [tile for _, tile in listing.listed(place.path)]
-        places += listed or [place.path.resolve()]
-    return places
 
 
 def _check_split(listing: Listing, split: str) -> None:

@@ -16,8 +16,8 @@ from ultralytics.utils.patches import imread
 
 from detector.errors import UsageError
 from training.fitting.augment import with_visible_affine
-from training.fitting.checks import TILE_SUFFIXES
 from training.fitting.order import Draw, TileOrder
+from training.tilefolder import TILE_SUFFIXES
 from training.tiles import network_edge_px
 
 MOST_CROPPED = 1.6  # tiles on disk may be this much larger than what training sees of them

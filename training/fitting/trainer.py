@@ -14,7 +14,6 @@ from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.utils.torch_utils import TORCH_2_13, strip_optimizer, torch_distributed_zero_first, unwrap_model
 
-from training.fitting.checks import read_listing, tiles_at
 from training.fitting.loader import TileDataset, TileLoader
 from training.fitting.network import OrientedBoxNetwork
 from training.fitting.order import TileOrder
@@ -22,6 +21,7 @@ from training.fitting.start import starting_state, transfer
 from training.fitting.steps import StepState
 from training.fitting.validator import LookingValidator
 from training.settings import TrainConfig
+from training.tilefolder import read_listing, tiles_at
 from training.tiles import STRIDE
 
 Listener = Callable[["RailcarTrainer"], None]

@@ -18,9 +18,9 @@ from detector.errors import UsageError
 from detector.geometry import Floats, Ints, candidate_pairs, iou_pairs, xywhr_from_corners
 from detector.store import replacing
 from training.datasets.mining import MARGIN_M, padded
-from training.fitting.checks import TILE_SUFFIXES, read_listing, tiles_at
 from training.formats.listing import labels_of
-from training.secondstage.pictures import CUT_AGAIN, Looks, picture_of
+from training.secondstage.pictures import Looks
+from training.tilefolder import CUT_AGAIN, picture_of
 from training.tiles import TileLabels
 
 OBJECT_IOU = 0.45
@@ -28,6 +28,8 @@ OBJECT_IOU = 0.45
 GROUND_IOU = 0.3
 """Below this overlap it is on none; between the two it teaches where the object lies, and no class."""
 UNSURE = -1
+RULES = (OBJECT_IOU, GROUND_IOU, MARGIN_M)
+"""What boxes teach follows from these, beside what they are on."""
 _ARRAYS = ("tile", "xywhr", "scores", "target", "truth", "is_on")
 
 
@@ -58,7 +60,9 @@ class Candidates:
         return len(self.tile)
 
     @classmethod
-    def of(cls, tiles: Sequence[Path], backend: Backend, planner: Planner, looks: Looks | None = None) -> Self:
+    def of(
+        cls, tiles: Sequence[Path], backend: Backend, planner: Planner, looks: Looks | None = None, first: int = 0
+    ) -> Self:
         """Look at tiles with the first stage, as detection does; their rims are not used.
 
         Args:
@@ -66,6 +70,7 @@ class Candidates:
             backend: for tiles of `planner.config.tile_px`, no smaller than any of these.
             planner: settings and classes.
             looks: how their pixels are changed first; None for leaving them as they are.
+            first: the number of the look at the first of them.
 
         Raises:
             UsageError: a tile cannot be read, is no square or too large, or its labels are none.
@@ -74,7 +79,7 @@ class Candidates:
 
         def pictures() -> Iterator[tuple[int, NDArray[np.uint8]]]:
             for number, path in enumerate(tiles):
-                image = picture_of(path) if looks is None else looks.picture(path, number)
+                image = picture_of(path) if looks is None else looks.picture(path, first + number)
                 sizes[number] = len(image)
                 yield number, padded(image, planner.config.tile_px)
 
@@ -90,41 +95,38 @@ class Candidates:
         rows.sort(key=lambda row: row[0][:1].tolist())
         return cls(tuple(tiles), *(np.concatenate(column) for column in zip(*rows, strict=True)))
 
-    def save(self, path: Path) -> None:
-        """Keep them in a file."""
-        named = np.array([str(tile) for tile in self.tiles])
+    @classmethod
+    def joined(cls, parts: "Sequence[Candidates]") -> Self:
+        """Those of several lists of tiles, one after the other."""
+        starts = np.cumsum([0, *(len(part.tiles) for part in parts)]).tolist()
+        columns = {name: [getattr(part, name) for part in parts] for name in _ARRAYS}
+        columns["tile"] = [part.tile + start for part, start in zip(parts, starts, strict=False)]
+        tiles = tuple(tile for part in parts for tile in part.tiles)
+        return cls(tiles, **{name: np.concatenate(column) for name, column in columns.items()})
+
+    def save(self, path: Path, made_from: str) -> None:
+        """Keep them in a file, with what they were made from."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         with replacing(path) as scratch, scratch.open("wb") as file:
-            np.savez_compressed(file, tiles=named, **arrays)
+            np.savez_compressed(file, made_from=np.array(made_from), **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Those that were kept.
+    def load(cls, path: Path, tiles: Sequence[Path], made_from: str) -> Self | None:
+        """Those of `tiles` that were kept; None if there are none, or they were made from something else.
 
         Raises:
             UsageError: the file is damaged.
         """
+        if not path.exists():
+            return None
         try:
             with path.open("rb") as file, np.load(file) as kept:
-                arrays = {name: kept[name] for name in _ARRAYS}
-                return cls(tuple(Path(tile) for tile in kept["tiles"].tolist()), **arrays)
+                if kept["made_from"] != made_from:
+                    return None
+                return cls(tuple(tiles), **{name: kept[name] for name in _ARRAYS})
         except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
             raise UsageError(f"{path}: cannot be read ({error}).", "Delete it: it is made anew.") from error
-
-
-def tiles_of(data: Path, split: str) -> list[Path]:
-    """The tiles of a split, each once, in order of name.
-
-    Raises:
-        UsageError: `data` is no folder of tiles, or the split has none.
-    """
-    found: set[Path] = set()
-    for place in tiles_at(read_listing(data), split):
-        inside = place.rglob("*") if place.is_dir() else (place,)
-        found.update(path for path in inside if path.suffix.lower() in TILE_SUFFIXES)
-    if not found:
-        raise UsageError(f"{data}: {split} has no tiles.", "Cut some with `python -m training.dataset`.")
-    return sorted(found)
 
 
 def digest_of(tiles: Sequence[Path]) -> str:

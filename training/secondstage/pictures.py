@@ -1,17 +1,12 @@
 """Pictures of tiles as the second stage is shown them while it learns. Imports no torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from detector.errors import UsageError
 from training.settings import SecondConfig
-from training.tiles import network_edge_px
-
-CUT_AGAIN = "Cut the scenes again with `python -m training.dataset`."
+from training.tilefolder import picture_of
 
 
 class Looks:
@@ -39,32 +34,3 @@ class Looks:
         """
         self._pixels.set_random_seed(int(np.random.default_rng([self._seed, number]).integers(2**31)))
         return np.asarray(self._pixels(image=picture_of(path))["image"], dtype=np.uint8)
-
-
-def picture_of(path: Path) -> NDArray[np.uint8]:
-    """A tile, S x S x 3.
-
-    Raises:
-        UsageError: it cannot be read, or is no square.
-    """
-    try:
-        with Image.open(path) as picture:
-            image = np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    except (OSError, ImportError) as error:  # where Ultralytics is at hand, it tries another library
-        raise UsageError(f"{path}: cannot be read ({error}).", CUT_AGAIN) from error
-    if image.shape[0] != image.shape[1]:
-        raise UsageError(f"{path}: is {image.shape[1]} x {image.shape[0]} px, no square.", CUT_AGAIN)
-    return image
-
-
-def edge_of(tiles: Sequence[Path]) -> int:
-    """The edge of tiles that hold any of these, as the network takes them."""
-    return max(network_edge_px(max(_size(path))) for path in tiles)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except (OSError, ImportError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}).", CUT_AGAIN) from error

@@ -10,8 +10,9 @@ from detector.crops import crops, mirrored, moved, offsets, turned_round
 from detector.errors import UsageError
 from detector.geometry import Floats, Ints, iou_pairs
 from training.secondstage.candidates import Candidates, retold
-from training.secondstage.pictures import Looks, picture_of
+from training.secondstage.pictures import Looks
 from training.settings import SecondConfig
+from training.tilefolder import picture_of
 
 _FARTHEST_END = 3.0  # widths
 

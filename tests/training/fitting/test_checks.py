@@ -15,11 +15,9 @@ from training.fitting.checks import (
     check_devices,
     check_run_folder,
     check_tiles,
-    read_listing,
-    read_manifest,
-    tiles_at,
 )
 from training.formats import yolo
+from training.tilefolder import read_listing, read_manifest, tiles_at
 
 NAMES = dict(enumerate(class_names()))
 MANIFEST: dict[str, Any] = {
