@@ -25,18 +25,22 @@ def crops(image: NDArray[np.uint8], xywhr: ArrayLike) -> NDArray[np.uint8]:
         N x 40 x 112 x 3.
     """
     boxes, (width, height) = canonical(as_xywhr(xywhr)), CROP_PX
-    out = np.empty((len(boxes), height, width, 3), np.uint8)
-    if len(boxes) == 0:
-        return out
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    out = np.full((len(boxes), height, width, 3), PAD, np.uint8)
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
-    left = boxes[:, 0] - cos * width / 2 + sin * height / 2
-    top = boxes[:, 1] - sin * width / 2 - cos * height / 2
-    for place, to_picture in zip(out, np.column_stack([cos, -sin, left, sin, cos, top]).tolist(), strict=True):
-        turned = picture.transform(
-            CROP_PX, Image.Transform.AFFINE, to_picture, Image.Resampling.BILINEAR, fillcolor=(PAD, PAD, PAD)
+    reach = np.column_stack([np.abs(cos) * width + np.abs(sin) * height, np.abs(sin) * width + np.abs(cos) * height])
+    low, high = (  # the part of the picture that is seen: Pillow takes it pixel by pixel before it turns it
+        np.clip(corner, 0, image.shape[1::-1]).astype(np.int64)
+        for corner in (np.floor(boxes[:, :2] - reach / 2) - 1, np.ceil(boxes[:, :2] + reach / 2) + 1)
+    )
+    left = boxes[:, 0] - low[:, 0] - cos * width / 2 + sin * height / 2
+    top = boxes[:, 1] - low[:, 1] - sin * width / 2 - cos * height / 2
+    to_part = np.column_stack([cos, -sin, left, sin, cos, top]).tolist()
+    for row in np.flatnonzero((low < high).all(axis=1)):
+        (x0, y0), (x1, y1) = low[row], high[row]
+        turned = Image.fromarray(np.ascontiguousarray(image[y0:y1, x0:x1])).transform(
+            CROP_PX, Image.Transform.AFFINE, to_part[row], Image.Resampling.BILINEAR, fillcolor=(PAD, PAD, PAD)
         )
-        place[...] = np.asarray(turned)
+        out[row] = np.asarray(turned)
     return out
 
 

@@ -61,6 +61,18 @@ def test_beyond_the_picture_all_is_grey() -> None:
     assert crops(image, np.zeros((0, 5))).shape == (0, CROP_PX[1], CROP_PX[0], 3)
 
 
+def test_a_crop_depends_on_what_it_shows_alone() -> None:
+    """Also at the ends of the picture, and beyond them."""
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 256, (300, 260, 3), dtype=np.uint8)
+    here = np.column_stack(
+        [rng.uniform(70, 200, 40), rng.uniform(-40, 340, 40), np.full((40, 2), (50, 10)), rng.uniform(0, 3, 40)]
+    )
+    part = image[:, 5:]
+    assert (crops(part, here - (5, 0, 0, 0, 0)) == crops(image, here)).all()
+    assert (crops(image, np.array([[900.0, 100, 50, 10, 0.3], [100, -200, 50, 10, 0.3]])) == PAD).all()
+
+
 def test_planes_one_after_another_are_read_too() -> None:
     image = np.random.default_rng(1).integers(0, 256, (3, 90, 130), dtype=np.uint8)
     box = np.array([[60.0, 45.0, 50, 10, 0.7]])
