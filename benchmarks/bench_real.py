@@ -40,7 +40,7 @@ from training.folds import split
 
 COARSE_GSD_M = 0.5
 GROUP = "railcar"
-TURNED = ("precision_50", "recall_50", "f1_50", "ap_50", "f1_30")
+TURNED = ("precision_50", "recall_50", "f1_50", "best_f1_50", "ap_50", "ap_50_95", "f1_30")
 """Figures that are told over all turns of a scene."""
 _SPREAD_PX = 1.0
 """Standard deviation of the Gaussian that makes a scene soft, and of that whose difference sharpens it."""

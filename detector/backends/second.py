@@ -12,8 +12,8 @@ from detector.weights import Weights
 
 INPUTS = ("crops", "sides", "scores")
 OUTPUTS = ("classes", "offsets")
-BLOCK = 32
-"""Objects that are looked at together: most tiles have fewer."""
+BLOCK = 8
+"""Objects that are looked at together: larger blocks are computed faster, but the last one of a tile is filled up."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,30 @@ class SecondLook:
 
 
 class SecondStage:
-    """Runs the second network of weights, on the CPU and in single precision, whatever the first one runs on.
+    """Runs the second network of weights, on one processor and in single precision, whatever the first one runs on.
 
     The first network sees a whole tile at strides of 8 pixels and more, a car at any angle and no wider than its
     stride. This one sees each of its objects upright and pixel by pixel, with the tracks and cars on both sides, is
     told what the first one said, and answers how likely each class is, and how far the box is off (after Ren et al.,
     Faster R-CNN, 2015; Xie et al., Oriented R-CNN, 2021).
 
-    Objects go in by blocks of one size, the last one filled up, so that memory does not grow with their number.
+    Objects go in by blocks of one size, the last one filled up, so that memory does not grow with their number. One
+    processor is enough: the first network keeps the others busy meanwhile.
 
     Law: what it says of an object follows from its crop, its box and its scores, whatever the others are.
 
     Args:
         weights: checked weights with a second network.
-        threads: processors to use; by default all of them.
 
     Raises:
         WeightsError: OpenVINO cannot read the network, or it takes something else.
     """
 
-    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+    def __init__(self, weights: Weights) -> None:
         import openvino  # noqa: PLC0415 - as in `OpenVinoBackend`
 
         path, classes = weights.second(), weights.spec.n_classes
-        hints = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
-            hints["INFERENCE_NUM_THREADS"] = str(threads)
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1"}
         shapes = {"crops": (CROP_PX[1], CROP_PX[0], 3), "sides": (2,), "scores": (classes,)}
         self._path = path
         try:
