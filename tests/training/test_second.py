@@ -45,7 +45,7 @@ FIELDS = ("tile", "xywhr", "scores", "target", "truth", "is_on")
 
 def small_config(**changes: object) -> SecondConfig:
     return SecondConfig.model_validate(
-        second_config().model_dump() | {"epochs": 2, "batch": 4, "workers": 0, "pixels": 0.5, **changes}
+        second_config().model_dump() | {"epochs": 2, "looks": 1, "batch": 4, "workers": 0, "pixels": 0.5, **changes}
     )
 
 
