@@ -41,13 +41,17 @@ def open_backend(
     return OpenVinoBackend(weights, batch=config.batch, precision=config.precision, threads=threads)
 
 
-def open_second(weights: Weights) -> SecondStage | None:
+def open_second(weights: Weights, threads: int | None = None) -> SecondStage | None:
     """Load the second stage of weights, where they have one.
+
+    Args:
+        weights: checked weights.
+        threads: processors that it may use; by default all of them.
 
     Raises:
         WeightsError: it is missing, or cannot be run.
     """
-    return SecondStage(weights) if weights.has_second else None
+    return SecondStage(weights, threads) if weights.has_second else None
 
 
 def _torch(weights: Weights, config: DetectConfig) -> Backend:

@@ -1,6 +1,8 @@
-"""From windows of scenes to what is in them: readers ahead, one network behind, in one process."""
+"""From windows of scenes to what is in them, in one process: readers ahead, one network, second looks behind."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,8 +40,16 @@ class Looker:
                 before the network sees them.
         """
         views: dict[J, View] = {}
-        for job, raw in self.backend.stream(self._images(batches, views, tell)):
-            tell(job, owned(job.tile, raw, views.pop(job), self.planner, self.second))
+        waiting: deque[tuple[J, Future[TileResult]]] = deque()
+        threads = self.second.threads if self.second else 1
+        with ThreadPoolExecutor(threads, "second-look") as behind:
+            for job, raw in self.backend.stream(self._images(batches, views, tell)):
+                view = views.pop(job)
+                waiting.append((job, behind.submit(owned, job.tile, raw, view, self.planner, self.second)))
+                while len(waiting) > 2 * threads or (waiting and waiting[0][1].done()):
+                    _settle(*waiting.popleft(), tell)
+            while waiting:
+                _settle(*waiting.popleft(), tell)
 
     def _images(
         self, batches: Iterable[Sequence[J]], views: dict[J, View], tell: Callable[[J, TileResult | Failure], None]
@@ -52,3 +62,7 @@ class Looker:
             else:
                 views[job] = view if self.second else View(np.empty((0, 0, 3), np.uint8), view.valid, view.look)
                 yield job, view.image
+
+
+def _settle(job: J, found: Future[TileResult], tell: Callable[[J, TileResult | Failure], None]) -> None:
+    tell(job, found.result())

@@ -80,7 +80,7 @@ class Worker:
             for name, content in recipe.networks.items():
                 Path(folder, name).write_bytes(content)
             backend = recipe.open_network(weights, recipe.config, recipe.scale)
-            second = open_second(weights)
+            second = open_second(weights, recipe.scale.worker_cpus)
         self._planner = Planner(weights, recipe.config, recipe.table)
         self._readers = Readers(gsd_m, threads=max(2, recipe.scale.worker_cpus)).__enter__()
         self._looker = Looker(self._planner, backend, self._readers, second)

@@ -3,6 +3,7 @@
 # ruff: noqa: E402 - what needs torch is imported only where it is
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -161,6 +162,20 @@ class TestLooking:
         assert every.probabilities.shape == (many, 5)
         assert every.xywhr[-2:] == pytest.approx(last.xywhr, abs=1e-5)
 
+    def test_threads_that_look_at_once_see_what_each_would_alone(self, weights: Weights) -> None:
+        second = SecondStage(with_network(weights, at_random(3)), threads=2)
+        rng = np.random.default_rng(2)
+        image = rng.integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
+        boxes = np.column_stack([rng.uniform(20, 100, (24, 2)), np.full((24, 2), (40, 10)), rng.uniform(0, 3, 24)])
+        scores = rng.dirichlet(np.ones(6), 24)[:, :5]
+        parts = [slice(first, first + 3) for first in range(0, 24, 3)]
+        with ThreadPoolExecutor(5) as threads:  # more than are answered at once
+            together = list(threads.map(lambda part: second.look(image, boxes[part], scores[part]), parts))
+        for part, found in zip(parts, together, strict=True):
+            alone = second.look(image, boxes[part], scores[part])
+            assert (found.xywhr == alone.xywhr).all()
+            assert (found.probabilities == alone.probabilities).all()
+
     def test_values_that_are_no_numbers_are_an_error(self, weights: Weights) -> None:
         for part in ("classes", "sides"):
             network = at_random(0)
@@ -171,8 +186,9 @@ class TestLooking:
         both = with_network(weights, at_random(0))
         second = open_second(both)
         assert second is not None
-        with pytest.raises(WeightsError, match=r"fake\.second\.onnx: gives values that are not numbers"):
-            second.look(PLAIN, np.array([[60.0, 60, 40, 10, 0]]), np.full((1, 5), np.nan))
+        for _ in range(second.threads + 1):  # none is lost to an error
+            with pytest.raises(WeightsError, match=r"fake\.second\.onnx: gives values that are not numbers"):
+                second.look(PLAIN, np.array([[60.0, 60, 40, 10, 0]]), np.full((1, 5), np.nan))
 
     @pytest.mark.parametrize("by", [(1, 0, 0, 0, 0), (2, 0, 4, 0, 0), (0, 1, 0, 0.7, 0)])
     def test_no_box_is_moved_out_of_what_the_tile_sees_whole_and_owns(
