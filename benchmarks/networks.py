@@ -1,7 +1,7 @@
 """Networks to compare: the shipped weights at several precisions and tile sizes, and others as they are drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,5 @@ def accuracy(variants: Sequence[Variant], weights: Weights, truth: Path) -> dict
     for key in dict.fromkeys((one.precision, one.tile_px) for one in variants if one.architecture == TRAINED):
         precision, tile_px = key
         given = in_8_bit(weights) if precision == "int8" else weights
-        sized = replace(given, spec=given.spec.model_copy(update={"imgsz": tile_px}))
-        found[key] = Accuracy.of(sized, truth, precision)
+        found[key] = Accuracy.of(given.on_tiles(tile_px), truth, precision)
     return found

@@ -71,20 +71,20 @@ def ours(paths: Sequence[Path], weights: Weights) -> Measured:
     import pyarrow.dataset  # noqa: PLC0415 - loaded late, when tables are written
     import pyarrow.parquet  # noqa: F401, PLC0415
 
-    from detector.backends import open_backend  # noqa: PLC0415 - what a tool imports is part of its process alone
+    from detector.backends import open_backend, open_second  # noqa: PLC0415 - what a tool imports is part of its process alone
     from detector.config import detect_config  # noqa: PLC0415
     from detector.facilities import load_facilities  # noqa: PLC0415
     from detector.pipeline import detect  # noqa: PLC0415
     from detector.scenes import find_scenes  # noqa: PLC0415
 
     config = detect_config()
-    backend = open_backend(weights, config)
+    backend, second = open_backend(weights, config), open_second(weights)
 
     def run() -> list[Boxes]:
         with TemporaryDirectory() as folder:
             facilities = load_facilities(whole_facility(paths[0], Path(folder) / "facilities.geojson"))
             scenes = find_scenes(paths).scenes
-            detect(scenes, facilities, Path(folder) / "run", weights, config, backend=backend)
+            detect(scenes, facilities, Path(folder) / "run", weights, config, backend=backend, second=second)
             found = gpd.read_parquet(Path(folder) / "run" / "detections.parquet").query("detected")
         ids = {scene.paths[0].name: scene.scene_id for scene in scenes}
         return [_from_table(found[found["scene_id"] == ids[path.name]]) for path in paths]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.backends import Backend, open_backend, open_second
+from detector.backends import Backend, SecondStage, open_backend, open_second
 from detector.config import DetectConfig, class_table
 from detector.detection.books import Books, Progress, Silent
 from detector.detection.engine import Engine
@@ -65,6 +65,7 @@ def detect(
     config: DetectConfig,
     *,
     backend: Backend | None = None,
+    second: SecondStage | None = None,
     compute: Compute | None = None,
     progress: Progress | None = None,
 ) -> DetectResult:
@@ -81,7 +82,8 @@ def detect(
         weights: checked weights.
         config: settings.
         backend: what runs the network; by default the one of `config.backend`, opened when the first scene needs it.
-        compute: computes the scenes elsewhere (`detector.scale.cluster.Cluster.compute`), in place of `backend`.
+        second: looks at each object again; by default that of the weights, where they have one, opened with `backend`.
+        compute: computes the scenes elsewhere (`detector.scale.cluster.Cluster.compute`), in place of both.
         progress: is told how far it is.
 
     Raises:
@@ -105,7 +107,7 @@ def detect(
             backend = backend or open_backend(weights, config)
             ledger.used(backend.name)
             with Readers(weights.spec.gsd_m) as readers:
-                Engine(books, backend, readers, open_second(weights)).run(todo)
+                Engine(books, backend, readers, second or open_second(weights)).run(todo)
         rejected += books.rejected
         names = [plan.part for plan in plans if parts.has(plan.part)]
         give_back()  # a run over few scenes peaks while their tables are written

@@ -1,7 +1,7 @@
 """Weights on disk: what a detector is, and the proof that its files are the ones described."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -159,6 +159,10 @@ class Weights:
     def onnx(self) -> Path:
         """The network that every backend runs."""
         return self.folder / f"{self.spec.name}.onnx"
+
+    def on_tiles(self, edge_px: int) -> Self:
+        """The same networks on square tiles of another size, in model pixels."""
+        return replace(self, spec=self.spec.model_copy(update={"imgsz": edge_px}))
 
     def safetensors(self) -> Path:
         """The state to fine-tune from, checked.

@@ -121,7 +121,7 @@ def _figures(wrong: Mapping[str, Faults], labels: Mapping[str, TileLabels], tile
 def _judged(data: Path, labels: Mapping[str, TileLabels], manifest: _Manifest, weights: Weights) -> dict[str, Faults]:
     """What the detector gets wrong on each tile, by name."""
     edge_px = network_edge_px(manifest.tile_px)  # what the network sees, no more than is in the tile
-    fitting = Weights(weights.spec.model_copy(update={"imgsz": edge_px}), weights.folder)
+    fitting = weights.on_tiles(edge_px)
     settings, table, tiles = detect_config(), class_table(), list(labels)
     backend = open_backend(fitting, settings)
     wrong = {}

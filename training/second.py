@@ -197,17 +197,16 @@ def _candidates(
 
     Without settings, pixels stay as they are.
     """
-    spec = weights.spec.model_copy(update={"imgsz": max(network_edge_px(edge_of(tile)) for tile in set(tiles))})
+    first = weights.on_tiles(max(network_edge_px(edge_of(tile)) for tile in set(tiles)))
     backend: BackendName = "torch" if on_gpu else "openvino"
-    settings = detect_config().model_copy(update={"tile_px": spec.imgsz, "backend": backend})
-    first = Weights(spec, weights.folder)
+    settings = detect_config().model_copy(update={"tile_px": first.spec.imgsz, "backend": backend})
     looks = Looks(config) if config else None
     network: Backend | None = None
     parts: list[Candidates] = []
     for start in range(0, len(tiles), BLOCK):
         some, kept = tiles[start : start + BLOCK], folder / f"{start:06d}.npz"
         changed = [start, config.seed, config.pixels] if config else []
-        made_from = json.dumps([digest_of(some), spec.imgsz, *_first_stage(weights), *RULES, *changed])
+        made_from = json.dumps([digest_of(some), first.spec.imgsz, *_first_stage(weights), *RULES, *changed])
         part = Candidates.load(kept, some, made_from)
         if part is None:
             network = network or open_backend(first, settings)

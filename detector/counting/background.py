@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import fdtrc, gammaln
+from scipy.special import fdtrc
 
 from detector.counting.negbin import LITTLE, SUMMED, Grid, nb_upper_tail
 from detector.counting.samples import Bools, Floats
@@ -150,9 +150,8 @@ def _log_weight(value: Floats, censored: Bools, log_season: Floats, grid: Grid) 
 
 def _log_likelihood(value: Floats, log_season: Floats, grid: Grid) -> Floats:
     """(P, R) log-likelihood of all counts together, up to a constant."""
-    times = np.bincount(value.astype(np.int64))
-    unlike, shape, total = np.flatnonzero(times), 1 / grid.psi[:, None], value.sum()
-    choose = gammaln(unlike + shape) @ times[unlike] - value.size * gammaln(shape[:, 0]) + total * np.log(grid.psi)
+    shape, total = 1 / grid.psi[:, None], value.sum()
+    choose = grid.log_choose(np.bincount(value.astype(np.int64)).astype(np.float64)) + total * np.log(grid.psi)
     out = choose[:, None] + total * np.log(grid.rate)
     if not log_season.any():
         return np.asarray(out - (value.size * shape + total) * grid.log_excess, dtype=np.float64)

@@ -13,6 +13,7 @@ LITTLE = 1e-5
 SUMMED = 200
 """Numbers up to this are sooner summed up than the tail beyond them is found by its function."""
 _KEPT = 128  # tails, each as large as the grid
+_CHOICES = 128  # numbers, by which the table of them grows
 _BLOCK = 16
 _AT_ONCE = 32  # blocks: what is held at once does not grow with the highest number
 
@@ -49,6 +50,7 @@ class Grid:
     rate: Floats
     psi: Floats
     _known_tails: dict[float, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known_choices: list[Floats] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @cached_property
     def log_excess(self) -> Floats:
@@ -126,9 +128,15 @@ class Grid:
             start = start * self._powers[:, -1]
         return below
 
+    def log_choose(self, times: Floats) -> Floats:
+        """(P,) sum of log choose(n) over numbers n, 0 of them times[0] times, 1 of them times[1] times, and so on."""
+        return np.asarray(np.log(self._choose(times.size)) @ times, dtype=np.float64)
+
     def _choose(self, n: int) -> Floats:
-        """(P, n) choose(0), ..., choose(n - 1)."""
-        k = np.arange(1.0, n)
-        ratios = np.ones((self.psi.size, n))
-        ratios[:, 1:] = (k - 1 + 1 / self.psi[:, None]) / k
-        return np.asarray(np.cumprod(ratios, axis=1), dtype=np.float64)
+        """(P, n) choose(0), ..., choose(n - 1); found once for the highest n so far."""
+        if not self._known_choices or self._known_choices[0].shape[1] < n:
+            k = np.arange(1.0, -(-n // _CHOICES) * _CHOICES)
+            ratios = np.ones((self.psi.size, k.size + 1))
+            ratios[:, 1:] = (k - 1 + 1 / self.psi[:, None]) / k
+            self._known_choices[:] = [np.asarray(np.cumprod(ratios, axis=1), dtype=np.float64)]
+        return self._known_choices[0][:, :n]

@@ -20,7 +20,7 @@ from detector.tally.estimates import SceneNormals, Tally
 from detector.tally.footprints import Footprints
 from detector.tally.sightings import Sighting, View, find_sightings, find_views, is_any
 from detector.tally.strings import GROUP, Trains
-from detector.tally.totals import Key, interval_columns
+from detector.tally.totals import Key, facility_sums, interval_columns
 from detector.tracks import Tracks, capacity
 
 _TOLD_BY_CAP = 0.025  # of the draws: from there on the tracks set the upper end of the 95 % interval
@@ -52,12 +52,14 @@ class Part:
 
     Attributes:
         judged: by group.
-        whole: the counts of the fully seen dates, to be summed.
+        whole: the counts of the fully seen dates, to be summed over facilities.
+        sums: of each facility by itself.
         p_true, flags: (D,) of their detections.
     """
 
     judged: dict[str, Judged]
     whole: dict[Key, Estimate]
+    sums: pd.DataFrame
     p_true: Floats
     flags: list[str]
 
@@ -102,7 +104,8 @@ class Counting:
                 whole[facility_id, sighting.date, tally.group] = estimate
         flags = trains.flags(detections, (view for seen in views.values() for view in seen))
         tables = {group: Judged.of(found) for group, found in judged.items()}
-        return Part(tables, whole, _p_true(len(detections), views, self.classes, self.counters), flags)
+        sums = facility_sums(whole, (row for found in judged.values() for row, _ in found), self.classes)
+        return Part(tables, whole, sums, _p_true(len(detections), views, self.classes, self.counters), flags)
 
     def _judged(
         self, seen: list[Sighting], eye: EyeCounts, tally: Tally, trains: Trains

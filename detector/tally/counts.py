@@ -103,6 +103,7 @@ def count_run(
     counting = Counting(counters, eye_counts(history, config.eye_cv), config, classes, tracks or {})
     judged: dict[str, list[Judged]] = {group: [] for group in classes.groups}
     whole: dict[Key, Estimate] = {}
+    sums: list[pd.DataFrame] = []
     p_true, flags = np.full(len(detections), np.nan), np.full(len(detections), "", dtype=object)
     parts = shares(detections, scenes)
     tables = ((detections.take(part.detections), scenes.take(part.scenes)) for part in parts)
@@ -110,11 +111,12 @@ def count_run(
         for group, seen in found.judged.items():
             judged[group].append(seen)
         whole |= found.whole
+        sums.append(found.sums)
         p_true[part.detections], flags[part.detections] = found.p_true, found.flags
     # One family of tests per group: each group is a question of its own.
     decided = [_decided(judged[group], rules, is_measured=counter.is_measured) for group, counter in counters.items()]
     counts = pd.concat(decided).sort_values(["facility_id", "date"], kind="stable", ignore_index=True)
-    return Counted(counts, sum_counts(whole, counts, classes), p_true, flags.tolist())
+    return Counted(counts, sum_counts(whole, counts, sums, classes), p_true, flags.tolist())
 
 
 def _decided(judged: Sequence[Judged], rules: Rules, *, is_measured: bool) -> pd.DataFrame:

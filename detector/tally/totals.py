@@ -33,43 +33,57 @@ def interval_columns(low: Mapping[float, float], high: Mapping[float, float]) ->
     return ends | {f"hi{round(100 * level)}": high[level] for level in LEVELS}
 
 
-def sum_counts(estimates: Mapping[Key, Estimate], counts: pd.DataFrame, classes: ClassTable) -> pd.DataFrame:
+def facility_sums(
+    estimates: Mapping[Key, Estimate], rows: Iterable[Mapping[str, Any]], classes: ClassTable
+) -> pd.DataFrame:
+    """The sums of facilities by themselves: rail vehicles, that is railcars and locomotives, on each fully seen date.
+
+    Args:
+        estimates: by facility, date and group; of the fully seen dates, drawn jointly.
+        rows: of the counts table, those of these facilities.
+        classes: the class table.
+    """
+    flags = _flags((row["facility_id"], row["date"], row["group"], row["flags"]) for row in rows)
+    vehicles = _vehicle_groups(classes)
+    sums = []
+    for facility, day in dict.fromkeys((facility, day) for facility, day, _ in estimates):
+        keys = [(facility, day, group) for group in vehicles]
+        told = dict.fromkeys(flag for key in keys for flag in flags[key] if flag)
+        sums.append({"date": day, "scope": facility, "group": RAIL_VEHICLE, **_sum(keys, estimates, told)})
+    return pd.DataFrame(sums, columns=list(TOTALS_COLUMNS))
+
+
+def sum_counts(
+    estimates: Mapping[Key, Estimate], counts: pd.DataFrame, own: Iterable[pd.DataFrame], classes: ClassTable
+) -> pd.DataFrame:
     """The sums that are published, a row per date, scope and group.
 
-    Scope is a facility (its rail vehicles: railcars and locomotives) or `all`: over the facilities that were fully
-    seen on the date, each group and the rail vehicles. Facilities seen in part are in no sum; `left_out:N` says how
-    many there were. What stands in two facilities at once is summed twice: see `flag_overlaps`.
-
-    Law: the order of facilities does not matter.
+    Scope is a facility (its rail vehicles) or `all`: over the facilities that were fully seen on the date, each group
+    and the rail vehicles. Facilities seen in part are in no sum; `left_out:N` says how many there were. What stands in
+    two facilities at once is summed twice: see `flag_overlaps`.
 
     Args:
         estimates: by facility, date and group; of the fully seen dates, drawn jointly.
         counts: the counts table: what is published, and the flags of its rows.
+        own: those of each facility (`facility_sums`), in order of the facilities.
         classes: the class table.
     """
-    flags = {
-        (str(row["facility_id"]), row["date"], str(row["group"])): str(row["flags"]).split(";")
-        for row in counts.to_dict("records")
-    }
+    flags = _flags(zip(*(counts[name] for name in ("facility_id", "date", "group", "flags")), strict=True))
     vehicles = _vehicle_groups(classes)
+    summed = {**{group: (group,) for group in classes.groups}, RAIL_VEHICLE: vehicles}
     seen_on: dict[date, set[str]] = {}
     for facility, day, _ in flags:
         seen_on.setdefault(day, set()).add(facility)
     rows: list[dict[str, Any]] = []
-    for day in sorted(seen_on):
-        seen = sorted(seen_on[day])
-        full = [facility for facility in seen if (facility, day, vehicles[0]) in estimates]
-        for facility in full:
-            keys = [(facility, day, group) for group in vehicles]
-            told = dict.fromkeys(flag for key in keys for flag in flags[key] if flag)
-            name = {"date": day, "scope": facility, "group": RAIL_VEHICLE}
-            rows.append({**name, **_sum(keys, estimates, told)})
-        if full:
-            for summed, groups in {**{group: (group,) for group in classes.groups}, RAIL_VEHICLE: vehicles}.items():
-                keys = [(facility, day, group) for facility in full for group in groups]
-                told = dict.fromkeys(_told(keys, flags, len(seen) - len(full)))
-                rows.append({"date": day, "scope": ALL, "group": summed, **_sum(keys, estimates, told)})
-    return pd.DataFrame(rows, columns=list(TOTALS_COLUMNS))
+    for day, seen in seen_on.items():
+        full = [facility for facility in sorted(seen) if (facility, day, vehicles[0]) in estimates]
+        for name, groups in summed.items() if full else ():
+            keys = [(facility, day, group) for facility in full for group in groups]
+            told = dict.fromkeys(_told(keys, flags, len(seen) - len(full)))
+            rows.append({"date": day, "scope": ALL, "group": name, **_sum(keys, estimates, told)})
+    over_all = pd.DataFrame(rows, columns=list(TOTALS_COLUMNS))
+    filled = [table for table in (*own, over_all) if len(table)]
+    return pd.concat(filled or [over_all]).sort_values("date", kind="stable", ignore_index=True)
 
 
 def flag_overlaps(totals: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -92,6 +106,11 @@ def flag_overlaps(totals: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.
         for day, scope, told in zip(totals["date"], totals["scope"], totals["flags"], strict=True)
     ]
     return totals.assign(flags=flags)
+
+
+def _flags(rows: Iterable[tuple[str, date, str, str]]) -> dict[Key, list[str]]:
+    """Flags of rows of the counts table: of facility, date, group and flags as they are written."""
+    return {(str(facility), day, str(group)): str(flags).split(";") for facility, day, group, flags in rows}
 
 
 def _sum(keys: list[Key], estimates: Mapping[Key, Estimate], flags: Iterable[str]) -> dict[str, Any]:

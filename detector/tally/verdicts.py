@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import pandas as pd
 
@@ -52,6 +53,7 @@ def _relation(value: float) -> str:
     return text if text[0] in "<>" else f"= {text}"
 
 
+@lru_cache(maxsize=4096)
 def long_date(day: object) -> str:
     """`5 October 2023`."""
     stamp = pd.Timestamp(str(day))
@@ -125,6 +127,7 @@ def _units(group: str, number: int) -> str:
     return one if number == 1 else many
 
 
+@lru_cache(maxsize=4096)
 def _year(day: object) -> str:
     return "the start" if day is None else str(pd.Timestamp(str(day)).year)
 

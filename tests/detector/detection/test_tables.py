@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry import box
@@ -208,6 +209,16 @@ def test_empty_tables_can_be_written(tmp_path: Path) -> None:
     write_tables(tmp_path, empty_detections(), empty_scenes())
     assert len(gpd.read_parquet(tmp_path / "detections.parquet")) == 0
     assert len(gpd.read_file(tmp_path / "detections.gpkg", layer="detections")) == 0
+    layer = pyogrio.read_info(tmp_path / "detections.gpkg", "detections")
+    assert dict(zip(layer["fields"], layer["dtypes"], strict=True))["corners_px"] == "object"  # text, as of rows
+
+
+def test_the_layer_tells_corners_to_a_hundredth_of_a_pixel(scene: Scene, folder: Path, tmp_path: Path) -> None:
+    found, seen = tables(scene, folder)
+    write_tables(tmp_path, found, seen)
+    shown = [json.loads(text) for text in gpd.read_file(tmp_path / "detections.gpkg", layer="detections")["corners_px"]]
+    assert np.array(shown) == pytest.approx(np.stack(found["corners_px"].tolist()), abs=0.0051)
+    assert (np.round(shown, 2) == shown).all()
 
 
 def test_the_geopackage_carries_its_styles(scene: Scene, folder: Path, tmp_path: Path) -> None:
@@ -226,8 +237,6 @@ def test_the_geopackage_carries_its_styles(scene: Scene, folder: Path, tmp_path:
     assert len(filters) == 2 * (1 + len(COLOURS))
     assert set(COLOURS) == set(class_table().names)
     assert {"class", "detected", "score", "length_m", "flags"} <= columns
-    found = gpd.read_file(tmp_path / "detections.gpkg", layer="detections")
-    assert json.loads(found["corners_px"][0]) == pytest.approx(tables(scene, folder)[0]["corners_px"][0])
 
 
 def test_rejections_are_a_csv_with_the_cure(tmp_path: Path) -> None:
