@@ -46,7 +46,7 @@ def open_second(weights: Weights, threads: int | None = None) -> SecondStage | N
 
     Args:
         weights: checked weights.
-        threads: processors that it may use; by default all of them.
+        threads: processors that it may use; by default all of them, up to 8.
 
     Raises:
         WeightsError: it is missing, or cannot be run.

@@ -22,6 +22,7 @@ INPUTS = ("crops", "sides", "scores")
 OUTPUTS = ("classes", "offsets")
 BLOCK = 8
 """Objects that are looked at together: larger blocks are computed faster, but the last one of a tile is filled up."""
+_MOST_THREADS = 8  # a part of each look is Python's own, which threads take in turn
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class SecondStage:
 
     Args:
         weights: checked weights with a second network.
-        threads: calls that are answered at once; by default one for each processor. Others wait.
+        threads: calls that are answered at once; by default one for each processor, up to 8. Others wait.
 
     Raises:
         WeightsError: OpenVINO cannot read the network, or it takes something else.
@@ -62,7 +63,7 @@ class SecondStage:
         import openvino  # noqa: PLC0415 - as in `OpenVinoBackend`
 
         path, classes = weights.second(), weights.spec.n_classes
-        self.threads = threads or cpu_count()
+        self.threads = threads or min(_MOST_THREADS, cpu_count())
         hints = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": "NO"}  # the first network has its own places
         hints |= dict.fromkeys(("INFERENCE_NUM_THREADS", "NUM_STREAMS"), str(self.threads))
         shapes = {"crops": (CROP_PX[1], CROP_PX[0], 3), "sides": (2,), "scores": (classes,)}
