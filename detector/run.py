@@ -17,7 +17,7 @@ from detector.detection.provenance import file_facts, provenance
 from detector.detection.tables import fill_columns, write_rejected
 from detector.errors import UsageError
 from detector.facilities import FACILITIES, Facility, load_facilities, overlaps
-from detector.memory import give_back
+from detector.memory import free_at_once, give_back
 from detector.pipeline import DetectResult, detect
 from detector.runfolder import StoredTable, read_record, readable
 from detector.runlock import sole_writer
@@ -232,6 +232,7 @@ def count_step(
 def _count(
     run: Path, config: CountConfig, history: Path | None, tracks: Path | None, note: Callable[[str], None]
 ) -> pd.DataFrame:
+    free_at_once()
     record = read_record(run)
     with readable(run / FACILITIES) as path:
         path.stat()  # where it is missing, the command that writes it is named
