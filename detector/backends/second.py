@@ -96,15 +96,14 @@ class SecondStage:
             WeightsError: the network gives values that are not numbers.
         """
         boxes, told = as_xywhr(xywhr), np.asarray(scores, dtype=np.float32)
-        by, said = np.empty((len(boxes), OFFSETS)), np.empty((len(boxes), told.shape[1]), np.float32)
+        by, logits = np.empty((len(boxes), OFFSETS)), np.empty((len(boxes), told.shape[1] + 1), np.float32)
         with self._request() as request:
             for start in range(0, len(boxes), BLOCK):
                 rows = slice(start, min(start + BLOCK, len(boxes)))
-                logits, by[rows] = _infer(request, image, boxes[rows], told[rows])
-                said[rows] = probabilities(logits)[:, :-1]
-        if not (np.isfinite(said).all() and np.isfinite(by).all()):
+                logits[rows], by[rows] = _infer(request, image, boxes[rows], told[rows])
+        if not (np.isfinite(logits).all() and np.isfinite(by).all()):
             raise WeightsError(f"{self._path}: gives values that are not numbers.", "Restore the file, or train again.")
-        return SecondLook(moved(boxes, by), said)
+        return SecondLook(moved(boxes, by), probabilities(logits)[:, :-1])
 
     @contextmanager
     def _request(self) -> "Iterator[InferRequest]":
