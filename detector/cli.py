@@ -12,13 +12,13 @@ import typer
 
 from detector import __version__
 from detector.config import detect_config, scale_config
-from detector.console import Watcher, counts_table, scenes_table, show_aside, show_rejected
+from detector.console import CountWatcher, Watcher, counts_table, scenes_table, show_aside, show_rejected
 from detector.errors import RailcarsError, UsageError
 from detector.runlock import run_folder, sole_writer
 from detector.telling import console, note, tell
 
 if TYPE_CHECKING:
-    from detector.config import DetectConfig
+    from detector.config import CountConfig, DetectConfig
     from detector.run import Inputs
     from detector.scale.cluster import Cluster
     from detector.weights import Weights
@@ -143,7 +143,7 @@ def run(
     Example: railcars run images --facilities facilities.geojson --out RUN
     """
     from detector.report import report as write_report
-    from detector.run import Inputs, check_beside, count_step, counting_settings
+    from detector.run import Inputs, check_beside, counting_settings
     from detector.weights import load_weights
 
     plain, noting = quiet or json_output, _note(quiet=quiet)
@@ -152,7 +152,7 @@ def run(
     with sole_writer(out):
         with _cluster(engine, address, scale) as cluster:
             rejected = _detect(Inputs(tuple(images), facilities, manifest), out, *how, cluster, noting, quiet=plain)
-        counts = count_step(out, counting_settings(out), history, tracks, noting)
+        counts = _count(out, counting_settings(out), history, tracks, noting, quiet=plain)
         page = write_report(out)
     _finish(counts, quiet=plain, json_output=json_output)
     if not plain:
@@ -202,10 +202,11 @@ def count(
 
     Example: railcars count RUN --history counts_by_eye.csv
     """
-    from detector.run import count_step, counting_settings
+    from detector.run import counting_settings
 
-    counts = count_step(folder, counting_settings(folder, settings), history, tracks, _note(quiet=quiet))
-    _finish(counts, quiet=quiet or json_output, json_output=json_output)
+    plain, config = quiet or json_output, counting_settings(folder, settings)
+    counts = _count(folder, config, history, tracks, _note(quiet=quiet), quiet=plain)
+    _finish(counts, quiet=plain, json_output=json_output)
     _exit(counts, 0, strict=False)
 
 
@@ -283,6 +284,22 @@ def _detect(
         if result.unseen:
             note(f"no image shows {', '.join(result.unseen)}: see `railcars scenes --facilities`.")
     return len(rejected)
+
+
+def _count(
+    folder: Path,
+    config: "CountConfig",
+    history: Path | None,
+    tracks: Path | None,
+    note: Callable[[str], None],
+    *,
+    quiet: bool,
+) -> pd.DataFrame:
+    """Count with progress."""
+    from detector.run import count_step
+
+    with CountWatcher(quiet=quiet) as watcher:
+        return count_step(folder, config, history, tracks, note=note, progress=watcher)
 
 
 def _finish(counts: pd.DataFrame, *, quiet: bool, json_output: bool) -> None:

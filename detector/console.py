@@ -23,23 +23,30 @@ REJECTED_SHOWN = 10
 ASIDE_SHOWN = 3
 
 
-class Watcher:
-    """Progress of detection (`detector.detection.books.Progress`): a bar on a terminal, plain lines otherwise."""
+class Gauge:
+    """How far a step is, with rate and time left: a bar on a terminal, a plain line now and then otherwise.
 
-    def __init__(self, *, quiet: bool) -> None:
+    Args:
+        step: what is done.
+        unit: of what, in the plural.
+        quiet: say nothing.
+    """
+
+    def __init__(self, step: str, unit: str, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._unit = unit
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("tiles, {task.fields[rate]}"),
+            TextColumn(f"{unit}, {{task.fields[rate]}}"),
             TimeRemainingColumn(),
             console=console(stderr=True),
             disable=quiet or not console(stderr=True).is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("detecting", total=None, rate="")
-        self._tiles = self._computed = self._total = 0
+        self._task = self._bar.add_task(step, total=None, rate="")
+        self._done = self._computed = self._total = 0
         self._started = self._told = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -51,24 +58,52 @@ class Watcher:
     ) -> None:
         self._bar.stop()
 
+    def of(self, total: int, step: str | None = None) -> None:
+        """How much there is to do, and where it is known better by now, what is done."""
+        self._total = total
+        self._bar.update(self._task, total=total, description=step)
+
+    def more(self, number: int = 1, *, computed: bool = True) -> None:
+        """So many more are done; the rate is of those that took work."""
+        self._done += number
+        self._computed += number * computed
+        rate = self._computed / max(time.monotonic() - self._started, 1e-6)
+        self._bar.update(self._task, advance=number, rate=f"{rate:.1f}/s")
+        if not self._quiet and self._bar.disable and time.monotonic() - self._told >= LINE_EVERY_S:
+            self._told = time.monotonic()
+            left = (self._total - self._done) / max(rate, 1e-6)
+            line = f"{self._done}/{self._total} {self._unit}, {rate:.1f}/s, about {left:.0f} s left"
+            self._bar.console.print(line)
+
+
+class Watcher(Gauge):
+    """Progress of detection (`detector.detection.books.Progress`)."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__("detecting", "tiles", quiet=quiet)
+
     def total(self, scenes: int, tiles: int) -> None:
         """How much there is to do."""
-        self._total = tiles
-        self._bar.update(self._task, total=tiles, description=f"detecting in {scenes} scenes")
+        self.of(tiles, f"detecting in {scenes} scenes")
 
     def tile(self, *, computed: bool) -> None:
         """One more tile is done."""
-        self._tiles += 1
-        self._computed += computed
-        rate = self._computed / max(time.monotonic() - self._started, 1e-6)
-        self._bar.update(self._task, advance=1, rate=f"{rate:.1f}/s")
-        if not self._quiet and self._bar.disable and time.monotonic() - self._told >= LINE_EVERY_S:
-            self._told = time.monotonic()
-            left = (self._total - self._tiles) / max(rate, 1e-6)
-            self._bar.console.print(f"{self._tiles}/{self._total} tiles, {rate:.1f}/s, about {left:.0f} s left")
+        self.more(computed=computed)
 
     def scene(self, scene_id: str, n_detected: int) -> None:
         """A scene is finished; the bar tells enough."""
+
+
+class CountWatcher(Gauge):
+    """Progress of counting (`detector.tally.counts.count_run`)."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__("counting", "scenes", quiet=quiet)
+
+    def __call__(self, scenes: int, total: int) -> None:
+        """So many more scenes are counted."""
+        self.of(total)
+        self.more(scenes)
 
 
 def scenes_table(scenes: pd.DataFrame) -> Table:

@@ -205,7 +205,9 @@ def count_step(
     config: CountConfig,
     history: Path | None = None,
     tracks: Path | None = None,
+    *,
     note: Callable[[str], None] = note,
+    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Count what a run detected; writes the tables of counts and totals and fills `p_true` of the detections.
 
@@ -215,6 +217,7 @@ def count_step(
         history: CSV of counts made by eye; kept as history.csv, which a later call finds by itself.
         tracks: GeoJSON or GeoPackage of track lines; kept as tracks.geojson, which a later call finds by itself.
         note: told what of the kept files is left out.
+        progress: told how many more scenes are counted, and how many there are.
 
     Returns:
         The counts, a row per facility, date and group.
@@ -226,11 +229,17 @@ def count_step(
     """
     read_record(run)  # a folder that is no RUN stays as it is
     with sole_writer(run):
-        return _count(run, config, history, tracks, note)
+        return _count(run, config, history, tracks, note=note, progress=progress)
 
 
 def _count(
-    run: Path, config: CountConfig, history: Path | None, tracks: Path | None, note: Callable[[str], None]
+    run: Path,
+    config: CountConfig,
+    history: Path | None,
+    tracks: Path | None,
+    *,
+    note: Callable[[str], None],
+    progress: Callable[[int, int], None] | None,
 ) -> pd.DataFrame:
     free_at_once()
     record = read_record(run)
@@ -253,6 +262,7 @@ def _count(
         config=config,
         classes=class_table(),
         tracks=beside.tracks,
+        progress=progress,
     )
     give_back()  # the peak is while the tables are written, beside what counting has left in pieces
     if tracks and beside.tracks is not None:

@@ -1,6 +1,6 @@
 """From a run's detections to its counts table: intervals, partly seen dates, verdicts, and p_true."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -82,6 +82,7 @@ def count_run(
     config: CountConfig,
     classes: ClassTable,
     tracks: Tracks | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Counted:
     """Count every group at every facility and date that was seen.
 
@@ -97,6 +98,7 @@ def count_run(
         config: counting settings.
         classes: the class table.
         tracks: track lines by facility, which cap what a hidden part can hold.
+        progress: told how many more scenes are counted, and how many there are.
     """
     rules = Rules(**config.model_dump(include={field.name for field in fields(Rules)}))
     counters = {group: calibration.counter(group) if calibration else uncalibrated() for group in classes.groups}
@@ -113,6 +115,8 @@ def count_run(
         whole |= found.whole
         sums.append(found.sums)
         p_true[part.detections], flags[part.detections] = found.p_true, found.flags
+        if progress:
+            progress(part.scenes.size, len(scenes))
     # One family of tests per group: each group is a question of its own.
     decided = [_decided(judged[group], rules, is_measured=counter.is_measured) for group, counter in counters.items()]
     counts = pd.concat(decided).sort_values(["facility_id", "date"], kind="stable", ignore_index=True)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from detector.console import counts_table, scenes_table, show_aside
+from detector import console as module
+from detector.console import CountWatcher, Watcher, counts_table, scenes_table, show_aside
 from detector.listing import COLUMNS
 
 ODD = "yard [pan][r1c2][/a]"
@@ -41,6 +42,24 @@ def test_facilities_may_hold_brackets() -> None:
     assert f"{ODD}: railcars" in text
     assert "domain:[/b]" in text
     assert " 0 " in text
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    monkeypatch.setattr(module, "LINE_EVERY_S", 0.0)
+    with Watcher(quiet=quiet) as detecting:
+        detecting.total(1, 3)
+        detecting.tile(computed=False)
+        detecting.tile(computed=True)
+    with CountWatcher(quiet=quiet) as counting:
+        counting(400, 1000)
+        counting(600, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    starts = ["1/3 tiles, 0.0/s, ", "2/3 tiles, ", "400/1000 scenes, ", "1000/1000 scenes, "]
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=not quiet)] == [True] * len(lines)
+    assert len(lines) == (0 if quiet else 4)
 
 
 def test_what_is_left_aside_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

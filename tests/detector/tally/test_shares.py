@@ -47,9 +47,10 @@ def run_of(n_facilities: int) -> Tables:
     return join(yards)
 
 
-def counted(run: Tables, calibration: CalibrationFile) -> Counted:
+def counted(run: Tables, calibration: CalibrationFile, told: list[tuple[int, int]] | None = None) -> Counted:
+    progress = None if told is None else lambda *how_far: told.append(how_far)
     return count_run(run.detections, run.scenes, calibration=calibration, history=None, config=count_config(),
-                     classes=class_table())  # fmt: skip
+                     classes=class_table(), progress=progress)  # fmt: skip
 
 
 def test_counts_do_not_depend_on_the_shares(monkeypatch: pytest.MonkeyPatch, calibration_file: CalibrationFile) -> None:
@@ -58,7 +59,9 @@ def test_counts_do_not_depend_on_the_shares(monkeypatch: pytest.MonkeyPatch, cal
     monkeypatch.setattr(module, "_SCENES", 4)
     monkeypatch.setattr(module, "cpu_count", lambda: 2)
     assert len(shares(run.detections, run.scenes)) == 5
-    apart = counted(run, calibration_file)
+    told: list[tuple[int, int]] = []
+    apart = counted(run, calibration_file, told)
+    assert told == [(4, 20)] * 5
     for name in ("counts", "totals"):
         pd.testing.assert_frame_equal(getattr(whole, name), getattr(apart, name))
     assert np.array_equal(whole.p_true, apart.p_true) and whole.flags == apart.flags
