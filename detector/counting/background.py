@@ -14,13 +14,14 @@ from scipy.special import fdtrc
 from detector.counting.negbin import LITTLE, SUMMED, Grid, nb_upper_tail
 from detector.counting.samples import Bools, Floats
 
+Z95 = 1.959964
+"""Standard deviations from the middle of a normal distribution to either end of its central 95 %."""
 _N_LAMBDA, _N_PSI = 70, 24
 _USUAL_PSI, _PSI_SD = 0.35, 0.9  # median, and standard deviation in log
 _PSI = _USUAL_PSI * np.exp(_PSI_SD * np.linspace(-3, 3, _N_PSI))
 _STEP, _FEW_PSI = 0.5, 4  # in log, of rates, and every fourth dispersion: a coarse grid tells where the rates lie
 _FARTHEST = 4.0  # in log: how far above the highest count rates are looked for
 _LEAST_SHOWN = 0.5  # objects on all dates together: dates without any tell no lower rates apart
-_Z95 = 1.959964
 _NEGLIGIBLE = 1e-8
 _NO_WEIGHT = 1e-12
 _FAR_OFF = 18.0  # in log-weight, of a rate beside the likeliest: e^-18 is 2e-8
@@ -51,7 +52,7 @@ class Counts:
     @property
     def relative_variance(self) -> float:
         """Squared coefficient of variation of the counts' errors: mean variance over squared mean count."""
-        variance = ((self.high - self.low) / (2 * _Z95)) ** 2
+        variance = ((self.high - self.low) / (2 * Z95)) ** 2
         return float(variance.mean() / max(float(self.value.mean()), 1.0) ** 2)
 
 

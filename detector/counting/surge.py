@@ -12,13 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from detector.counting.background import Background, Counts, fit_background
+from detector.counting.background import Z95, Background, Counts, fit_background
 from detector.counting.online import lord
 from detector.counting.samples import Floats
 
 Control = Literal["release", "stream"]
 SURGE, ELEVATED, USUAL, TOO_FEW = "yes", "elevated", "within usual range", "too few dates"
-_Z95 = 1.959964
 _MIN_SD = 0.3
 _UNDERFLOW = 1e-280
 _SEASON_STEP = 0.2
@@ -118,8 +117,8 @@ def p_record(today: Counts, history: Counts, usual: Floats) -> float:
 
 def _likelihood(counts: Counts, numbers: Floats) -> Floats:
     """(n, M + 1) likelihood of each true number given each count."""
-    below = _HALF_ROOT / np.maximum((counts.value - counts.low) / _Z95, _MIN_SD)
-    above = _HALF_ROOT / np.maximum((counts.high - counts.value) / _Z95, _MIN_SD)
+    below = _HALF_ROOT / np.maximum((counts.value - counts.low) / Z95, _MIN_SD)
+    above = _HALF_ROOT / np.maximum((counts.high - counts.value) / Z95, _MIN_SD)
     gap = numbers - counts.value[:, None]
     z = np.where(gap < 0, below[:, None], np.where(counts.censored, 0.0, above)[:, None]) * gap
     return np.exp(np.negative(np.square(z, out=z), out=z), out=z)

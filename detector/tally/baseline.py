@@ -7,13 +7,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from detector.counting.background import Counts, seasonal_offsets
+from detector.counting.background import Z95, Counts, seasonal_offsets
 from detector.counting.samples import Floats
 from detector.tally.estimates import Tally
 from detector.tally.sightings import FULLY_SEEN, Sighting
 
 EYE_GROUP = "railcar"
-_Z95 = 1.959964
 _SAYS_NOTHING = 0.2  # a date that shows less of today's footprint than this is no evidence
 
 
@@ -66,7 +65,7 @@ def eye_counts(history: pd.DataFrame | None, eye_cv: float) -> dict[str, EyeCoun
     found = {}
     for facility_id, rows in table.groupby("facility_id"):
         value = rows["count"].to_numpy(dtype=np.float64)
-        half = _Z95 * eye_cv * value
+        half = Z95 * eye_cv * value
         low, high = (
             rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(value.size, np.nan)
             for name in ("lo", "hi")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from detector.config import ClassTable
+from detector.counting.background import Z95
 from detector.geometry import Floats
 from training.evaluation.counting.scores import interval_scores
 from training.evaluation.matching import of_group
@@ -14,7 +15,6 @@ from training.evaluation.truth import Place
 
 _FULLY_SEEN = 0.98
 _ENDS = ("lo95", "hi95", "lo80", "hi80")
-_Z95 = 1.959964
 
 
 def count_errors(count: Floats, n_true: Floats) -> dict[str, float | int]:
@@ -100,7 +100,7 @@ def estimate_errors(rows: pd.DataFrame) -> dict[str, Any]:
     ends = {name: rows[name].to_numpy(dtype=np.float64) for name in _ENDS}
     inside = {k: (ends[f"lo{k}"] <= n_true) & (n_true <= ends[f"hi{k}"]) for k in (95, 80)}
     strata = {"0-5": n_true <= 5, "6-25": (n_true > 5) & (n_true <= 25), "26+": n_true > 25}
-    half = _Z95 * np.sqrt(raw)
+    half = Z95 * np.sqrt(raw)
     return {
         **errors,
         "n_intervals": len(rows),
