@@ -108,10 +108,10 @@ def domain_of(runs: Sequence[Path], places: Sequence[Place], table: ClassTable) 
 
 
 def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str, float]:
-    """By family, in hundredths, where its F1 at IoU 0.5, whatever the names, is highest; none without detected objects.
+    """By family, in hundredths, where as many are detected as there are; none for a family without detected objects.
 
-    That is the middle of all thresholds whose F1 is within a standard error, about sqrt(F1 (1 - F1) / n) of n true
-    objects, of the greatest: where that lies by chance among them says nothing.
+    If that is none of the thresholds whose F1 at IoU 0.5, whatever the names, is within a standard error of the
+    greatest, about sqrt(F1 (1 - F1) / n) of n true objects, the nearest of these: which has the greatest is chance.
     """
     scored, found = Scored.of(places, table), {}
     for family, classes in table.families.items():
@@ -121,7 +121,8 @@ def operating_thresholds(places: Sequence[Place], table: ClassTable) -> dict[str
             thresholds, f1 = f1_curve(judged.score, judged.is_true, n_true)
             best = float(f1.max())
             as_good = thresholds[f1 >= best - math.sqrt(best * (1 - best) / n_true)]
-            found[family] = round(float(as_good.min() + as_good.max()) / 2, 2)
+            even = np.sort(judged.score)[-min(n_true, judged.score.size)]
+            found[family] = round(float(np.clip(even, as_good.min(), as_good.max())), 2)
     return found
 
 

@@ -83,6 +83,7 @@ def fit(
 
     from training.secondstage.fit import Fit  # noqa: PLC0415
     from training.secondstage.network import SecondNetwork, in_half  # noqa: PLC0415
+    from training.secondstage.weighing import weigh  # noqa: PLC0415
 
     on_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
     train = _candidates(tiles["train"] * config.looks, weights, out / "candidates-train", config, on_gpu=on_gpu)
@@ -101,9 +102,13 @@ def fit(
         run.resume()
     state = run.run(train, held_out, typer.echo)
     network = SecondNetwork(weights.spec.n_classes)
-    network.load_state_dict(in_half({key: value.cpu() for key, value in state.items()}))
+    network.load_state_dict({key: value.cpu() for key, value in state.items()})
+    weighed = weigh(network.eval(), held_out)
+    told = ", ".join(f"{name} {value:g}" for name, value in weighed.items())
+    typer.echo(f"weighed on held-out tiles: {told or 'too few boxes'}")
+    network.load_state_dict(in_half(network.state_dict()))
     summary = {"settings": config.model_dump(), "tiles": len(set(train.tiles)), "boxes": len(train), **run.rows[-1]}
-    return attach(network.eval(), target, summary)
+    return attach(network, target, summary | {"weighed": weighed})
 
 
 def attach(network: "SecondNetwork", weights: Weights, summary: dict[str, Any] | None = None) -> Weights:

@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
+from torch.nn import functional
+
 from detector.backends import RawBoxes
 from detector.config import DetectConfig, class_table
 from detector.crops import CROP_PX, crops, moved
@@ -29,6 +31,7 @@ from detector.hashing import sha256_of
 from detector.weights import Weights, load_weights
 from tests.detector.fakes import PAINT, PaintBackend, fake_config, fake_weights
 from training import second as command
+from training.secondstage import weighing
 from training.secondstage.candidates import UNSURE, Candidates, retold
 from training.secondstage.fit import Fit
 from training.secondstage.network import SecondNetwork, loss_of_ends
@@ -344,6 +347,38 @@ class TestFit:
         again = self.run(found, tmp_path / "cut", 2, resume=True)
         for key, value in whole.items():
             assert torch.equal(value, again[key]), key
+
+
+class TestWeighing:
+    @pytest.fixture
+    def network(self) -> SecondNetwork:
+        """One with an opinion."""
+        torch.manual_seed(4)
+        network = SecondNetwork(len(CLASSES)).eval()
+        torch.nn.init.normal_(network.classes.weight, std=3.0)
+        return network
+
+    def losses(self, network: SecondNetwork, found: Candidates) -> float:
+        samples = Samples.joined([CandidateTiles(found, None).sampled(0, place) for place in range(7)])
+        given = (torch.from_numpy(each) for each in (samples.crops, samples.sides, samples.scores))
+        with torch.no_grad():
+            logits = network(*given)[0]
+        return float(functional.cross_entropy(logits, torch.from_numpy(samples.target), ignore_index=UNSURE))
+
+    def test_the_truth_is_likelier_by_as_much_as_it_says(
+        self, found: Candidates, network: SecondNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(weighing, "LEAST_BOXES", 10)
+        before = self.losses(network, found)
+        told = weighing.weigh(network, found)
+        assert told["after"] < told["before"] == pytest.approx(before, abs=1e-3)
+        assert told["after"] == pytest.approx(self.losses(network, found), abs=1e-3)
+        assert weighing.weigh(network, found)["own"] == pytest.approx(1.0, abs=0.02)  # as good as can be
+
+    def test_few_boxes_move_nothing(self, found: Candidates, network: SecondNetwork) -> None:
+        before = self.losses(network, found)
+        assert weighing.weigh(network, found) == {}
+        assert self.losses(network, found) == before
 
 
 class TestCommand:

@@ -123,9 +123,19 @@ class SecondNetwork(nn.Module):
         sure = total.clamp(_LEAST, 1 - _LEAST)
         shares = scores / total.clamp(min=_LEAST)
         told = torch.cat([torch.log(sure / (1 - sure)), shares, sides / sides.new_tensor(_SIDE_PX)], dim=1)
-        first = torch.log(torch.cat([scores, 1 - total], dim=1).clamp(min=_LEAST))
-        both: Tensor = self.classes(self.both(torch.cat([seen, self.told(told)], dim=1)))
-        return self.trust * first + both
+        own: Tensor = self.classes(self.both(torch.cat([seen, self.told(told)], dim=1)))
+        return self.trust * first_logits(scores) + own
+
+    @torch.no_grad()
+    def weigh(self, first: float, own: float) -> None:
+        """Multiply what the first stage says of classes, and what this one adds to it."""
+        for parameter, factor in ((self.trust, first), (self.classes.weight, own), (self.classes.bias, own)):
+            parameter.mul_(factor)
+
+
+def first_logits(scores: Tensor) -> Tensor:
+    """What the first stage says of the classes and of nothing, N x (C + 1), by its scores, N x C."""
+    return torch.log(torch.cat([scores, 1 - scores.sum(dim=1, keepdim=True)], dim=1).clamp(min=_LEAST))
 
 
 def loss_of_ends(ends: Tensor, sides: Tensor, offsets: Tensor) -> Tensor:
