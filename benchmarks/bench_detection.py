@@ -105,9 +105,10 @@ def real(path: Path, weights: str | None, folder: Path) -> dict[str, Any]:
     result = {}
     for name, at in products(AnnotatedScene.read(path)).items():
         task = Task(at, weights)
-        place = find(task, folder / at.name)
-        found = measure(Scored.of([place], class_table()), None)
-        result[name] = summary(found["groups"]["railcar"]) | {"turned": over_turns([(task, place)], folder / "turned")}
+        seen = find(task, folder / at.name)
+        found = measure(Scored.of([seen.place], class_table()), None)
+        turned = over_turns([(task, seen)], folder / "turned")
+        result[name] = summary(found["groups"]["railcar"]) | seen.counted | {"turned": turned}
     return result
 
 

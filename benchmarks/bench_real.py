@@ -27,9 +27,9 @@ from scipy.ndimage import gaussian_filter
 from shapely.geometry import mapping
 
 from benchmarks.overlay import Verdicts, draw_overlay, faults
-from detector.config import class_table, detect_config
+from detector.config import class_table, count_config, detect_config
 from detector.errors import RailcarsError, UsageError
-from detector.run import Inputs, detect_step
+from detector.run import Inputs, count_step, detect_step
 from detector.telling import tell
 from detector.weights import load_weights
 from training.annotated import AnnotatedScene, as_stored
@@ -40,8 +40,8 @@ from training.folds import split
 
 COARSE_GSD_M = 0.5
 GROUP = "railcar"
-TURNED = ("precision_50", "recall_50", "f1_50", "best_f1_50", "ap_50", "ap_50_95", "f1_30")
-"""Figures that are told over all turns of a scene."""
+TURNED = ("precision_50", "recall_50", "f1_50", "best_f1_50", "ap_50", "ap_50_95", "f1_30", "count", "lo95", "hi95")
+"""Figures that are told over all turns of a scene; the last three where it is not cut into strips."""
 _SPREAD_PX = 1.0
 """Standard deviation of the Gaussian that makes a scene soft, and of that whose difference sharpens it."""
 
@@ -90,8 +90,16 @@ def tasks(scene: AnnotatedScene, weights: Sequence[str | None], folds: int) -> l
     return [Task(fold.test, one) for fold, one in zip(split(scene, folds), chosen, strict=True)]
 
 
-def find(task: Task, folder: Path) -> Place:
-    """Detect in a scene, with its whole outline as the facility."""
+@dataclass(frozen=True)
+class Seen:
+    """What was found in a scene, and the count, lo95 and hi95 of its railcars; None where they have no interval."""
+
+    place: Place
+    counted: dict[str, float | None]
+
+
+def find(task: Task, folder: Path) -> Seen:
+    """Detect and count in a scene, with its whole outline as the facility."""
     scene = task.scene
     path = scene.write(folder / "scene")
     feature = {
@@ -105,24 +113,27 @@ def find(task: Task, folder: Path) -> Place:
     _, rejected = detect_step(Inputs((path,), facilities), run, load_weights(task.weights), detect_config())
     if rejected:
         raise UsageError(f"{path}: {rejected[0].reason}.", "Give a scene that `railcars scenes` accepts.")
-    return read_places(run, folder / "scene", class_table().names)[0]
+    counts = count_step(run, count_config())
+    (row,) = counts[counts["group"] == GROUP].to_dict("records")
+    counted: dict[str, float | None] = tidy({name: float(row[name]) for name in ("count", "lo95", "hi95")})
+    return Seen(read_places(run, folder / "scene", class_table().names)[0], counted)
 
 
-def measure(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, Any]:
+def measure(found: Sequence[tuple[Task, Seen]], folder: Path) -> dict[str, Any]:
     """Figures of all scenes together; draws FOLDER/<scene>.png and lists what is wrong on it."""
     table = class_table()
-    scored = Scored.of([place for _, place in found], table)
+    scored = Scored.of([seen.place for _, seen in found], table)
     judged = AllIous.of(scored, table.groups[GROUP])
     listed = []
-    for i, (task, place) in enumerate(found):
-        verdicts = Verdicts.of(place, judged, i, table.groups[GROUP])
-        draw_overlay(task.scene, place, verdicts, folder / f"{task.scene.name}.png")
-        listed += [{"scene": task.scene.name, **fault} for fault in faults(task.scene, place, verdicts)]
+    for i, (task, seen) in enumerate(found):
+        verdicts = Verdicts.of(seen.place, judged, i, table.groups[GROUP])
+        draw_overlay(task.scene, seen.place, verdicts, folder / f"{task.scene.name}.png")
+        listed += [{"scene": task.scene.name, **fault} for fault in faults(task.scene, seen.place, verdicts)]
     result: dict[str, Any] = tidy(figures(judged))
     return {**result, "count_error": int(result["n_detected"]) - int(result["n_true"]), "faults": listed}
 
 
-def over_turns(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, dict[str, float]]:
+def over_turns(found: Sequence[tuple[Task, Seen]], folder: Path) -> dict[str, dict[str, float]]:
     """Mean, least and most of some figures over the eight turns and mirror images of the scenes.
 
     They show the same vehicles, so that what the figures differ by is chance, and the mean has less of it.
@@ -131,14 +142,17 @@ def over_turns(found: Sequence[tuple[Task, Place]], folder: Path) -> dict[str, d
         found: the scenes as they stand, with what was found in them.
         folder: where the others and their runs are kept.
     """
-    table, views = class_table(), [[place for _, place in found]]
+    table, views = class_table(), [[seen for _, seen in found]]
     for quarters, mirrored in list(product(range(4), (False, True)))[1:]:
         turn = f"{quarters * 90}{'-mirrored' if mirrored else ''}"
         at = [task.scene.turned(quarters, f"{task.scene.name}-{turn}", mirrored=mirrored) for task, _ in found]
         tasks_at = [replace(task, scene=scene) for (task, _), scene in zip(found, at, strict=True)]
         views.append([find(task, folder / task.scene.name) for task in tasks_at])
-    shown = [tidy(figures(AllIous.of(Scored.of(places, table), table.groups[GROUP]))) for places in views]
-    values = {key: [each[key] for each in shown] for key in TURNED}
+    shown = []
+    for view in views:
+        judged = AllIous.of(Scored.of([seen.place for seen in view], table), table.groups[GROUP])
+        shown.append(tidy(figures(judged)) | (view[0].counted if len(view) == 1 else {}))
+    values = {key: [each.get(key) for each in shown] for key in TURNED}
     return {
         key: {"mean": round(fmean(each), 4), "least": min(each), "most": max(each)}
         for key, each in values.items()
@@ -166,13 +180,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, at in products(scene).items():
             chosen = tasks(at, options.weights, options.folds)
             found = [(task, find(task, options.out / at.name / task.scene.name)) for task in chosen]
-            results[name] = measure(found, options.out) | {"turned": over_turns(found, options.out / "turned")}
+            counted = found[0][1].counted if len(found) == 1 else {}
+            results[name] = (
+                measure(found, options.out) | counted | {"turned": over_turns(found, options.out / "turned")}
+            )
     except RailcarsError as error:
         tell(error)
         return 2
     (options.out / "real.json").write_text(json.dumps(results, indent=1) + "\n")
     for name, figure in results.items():
-        sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected\n")
+        counted = "".join(f", {key} {figure[key]}" for key in ("count", "lo95", "hi95") if key in figure)
+        sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected{counted}\n")
         for iou in ("30", "50"):
             values = [f"{key} {figure[f'{key}_{iou}']}" for key in ("precision", "recall", "f1", "best_f1", "ap")]
             sys.stdout.write(f"  IoU 0.{iou[0]}: {', '.join(values)}\n")

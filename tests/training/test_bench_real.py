@@ -9,7 +9,7 @@ import shapely
 from PIL import Image, ImageColor
 
 from benchmarks import bench_real
-from benchmarks.bench_real import Task, measure, over_turns, products, tasks
+from benchmarks.bench_real import Seen, Task, measure, over_turns, products, tasks
 from benchmarks.overlay import COLOURS
 from detector.classscores import ClassScores
 from detector.config import class_table
@@ -70,27 +70,34 @@ def place_of(scene: AnnotatedScene, detections: list[Wagon], scores: list[float]
 
 def test_turns_tell_mean_and_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wagons = [Wagon(100, 40), Wagon(60, 140)]
+    counted = {"count": 2.0, "lo95": None, "hi95": None}
     seen = []
 
-    def found(task: Task, folder: Path) -> Place:
+    def found(task: Task, folder: Path) -> Seen:
         seen.append(folder)
-        return place_of(task.scene, [] if "mirrored" in task.scene.name else wagons[:1], [0.9])
+        is_mirrored = "mirrored" in task.scene.name
+        place = place_of(task.scene, [] if is_mirrored else wagons[:1], [0.9])
+        return Seen(place, counted | {"count": 1.0 if is_mirrored else 2.0})
 
     monkeypatch.setattr(bench_real, "find", found)
     untouched = annotated_scene(wagons)
-    figures = over_turns([(Task(untouched, None), place_of(untouched, wagons[:1], [0.9]))], tmp_path)
+    one = Seen(place_of(untouched, wagons[:1], [0.9]), counted)
+    figures = over_turns([(Task(untouched, None), one)], tmp_path)
     assert len(set(seen)) == 7
     assert figures["recall_50"] == {"mean": 0.25, "least": 0.0, "most": 0.5}
+    assert figures["count"] == {"mean": 1.5, "least": 1.0, "most": 2.0}
+    assert "lo95" not in figures  # without a calibration
+    assert "count" not in over_turns([(Task(untouched, None), one)] * 2, tmp_path)  # strips of a scene
     nothing = annotated_scene([])
-    assert "recall_50" not in over_turns([(Task(nothing, None), place_of(nothing, [], []))], tmp_path)
+    assert "recall_50" not in over_turns([(Task(nothing, None), Seen(place_of(nothing, [], []), counted))], tmp_path)
 
 
 def test_every_fault_is_listed_and_drawn(tmp_path: Path) -> None:
     scene = annotated_scene([Wagon(100, y) for y in (40, 90, 140, 190)])
     # right; half a length off (IoU 1/3); missed with a faint detection; missed; and a false alarm
     detections = [Wagon(100, 40), Wagon(128, 90), Wagon(102, 140), Wagon(100, 220)]
-    place = place_of(scene, detections, [0.9, 0.8, 0.3, 0.6])
-    result = measure([(Task(scene, None), place), (Task(scene, None), place)], tmp_path)
+    seen = Seen(place_of(scene, detections, [0.9, 0.8, 0.3, 0.6]), {})
+    result = measure([(Task(scene, None), seen)] * 2, tmp_path)
     assert (result["n_true"], result["n_detected"], result["count_error"]) == (8, 6, -2)
     assert (result["precision_50"], result["recall_50"]) == pytest.approx((1 / 3, 1 / 4), abs=1e-3)
     assert (result["precision_30"], result["recall_30"]) == pytest.approx((2 / 3, 1 / 2), abs=1e-3)
