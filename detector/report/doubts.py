@@ -60,7 +60,7 @@ def calibrated_on(calibration: Mapping[str, Any]) -> str:
     if calibration["synthetic"]:
         text = (
             f"The intervals were fitted on {scenes} rendered scenes of {where}, not on photographs. "
-            "On real images they may hold less often than they say."
+            "On real images counts may be too low, and intervals may hold less often than they say."
         )
     if calibration["n_facilities"] < FACILITIES_FOR_GUARANTEE:
         few = f"With fewer than {FACILITIES_FOR_GUARANTEE} facilities there is no guarantee for any single one."

@@ -26,8 +26,8 @@ def weigh(network: SecondNetwork, held_out: Candidates) -> dict[str, float]:
         held_out: candidates on held-out tiles.
 
     Returns:
-        `first` and `own`, the factors, `boxes`, and `before` and `after`, the mean loss of the classes; empty where
-        there are fewer than 500 boxes whose class is known.
+        `boxes`, how many told, `first` and `own`, the factors, `before` and `after`, mean losses of the classes; empty
+        where there are fewer than 500 boxes whose class is known.
     """
     first, own, target = _opinions(network, held_out)
     if len(target) < LEAST_BOXES:
@@ -46,8 +46,8 @@ def weigh(network: SecondNetwork, held_out: Candidates) -> dict[str, float]:
     even = np.ones(2)
     found = minimize(loss, even, jac=True, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2)
     network.weigh(*found.x)
-    told = {"first": found.x[0], "own": found.x[1], "boxes": len(rows), "before": loss(even)[0], "after": found.fun}
-    return {name: round(float(value), 4) for name, value in told.items()}
+    told = {"first": found.x[0], "own": found.x[1], "before": loss(even)[0], "after": found.fun}
+    return {"boxes": len(rows), **{name: round(float(value), 4) for name, value in told.items()}}
 
 
 @torch.no_grad()
