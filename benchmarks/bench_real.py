@@ -115,8 +115,13 @@ def find(task: Task, folder: Path) -> Seen:
         raise UsageError(f"{path}: {rejected[0].reason}.", "Give a scene that `railcars scenes` accepts.")
     counts = count_step(run, count_config())
     (row,) = counts[counts["group"] == GROUP].to_dict("records")
-    counted: dict[str, float | None] = tidy({name: float(row[name]) for name in ("count", "lo95", "hi95")})
-    return Seen(read_places(run, folder / "scene", class_table().names)[0], counted)
+    count: dict[str, float | None] = tidy({name: float(row[name]) for name in ("count", "lo95", "hi95")})
+    return Seen(read_places(run, folder / "scene", class_table().names)[0], count)
+
+
+def counted(seen: Sequence[Seen]) -> dict[str, float | None]:
+    """The count of a scene, and its interval; nothing of strips, whose intervals do not add up."""
+    return seen[0].counted if len(seen) == 1 else {}
 
 
 def measure(found: Sequence[tuple[Task, Seen]], folder: Path) -> dict[str, Any]:
@@ -151,7 +156,7 @@ def over_turns(found: Sequence[tuple[Task, Seen]], folder: Path) -> dict[str, di
     shown = []
     for view in views:
         judged = AllIous.of(Scored.of([seen.place for seen in view], table), table.groups[GROUP])
-        shown.append(tidy(figures(judged)) | (view[0].counted if len(view) == 1 else {}))
+        shown.append(tidy(figures(judged)) | counted(view))
     values = {key: [each.get(key) for each in shown] for key in TURNED}
     return {
         key: {"mean": round(fmean(each), 4), "least": min(each), "most": max(each)}
@@ -180,17 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, at in products(scene).items():
             chosen = tasks(at, options.weights, options.folds)
             found = [(task, find(task, options.out / at.name / task.scene.name)) for task in chosen]
-            counted = found[0][1].counted if len(found) == 1 else {}
-            results[name] = (
-                measure(found, options.out) | counted | {"turned": over_turns(found, options.out / "turned")}
-            )
+            turned = over_turns(found, options.out / "turned")
+            results[name] = measure(found, options.out) | counted([seen for _, seen in found]) | {"turned": turned}
     except RailcarsError as error:
         tell(error)
         return 2
     (options.out / "real.json").write_text(json.dumps(results, indent=1) + "\n")
     for name, figure in results.items():
-        counted = "".join(f", {key} {figure[key]}" for key in ("count", "lo95", "hi95") if key in figure)
-        sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected{counted}\n")
+        count = "".join(f", {key} {figure[key]}" for key in ("count", "lo95", "hi95") if key in figure)
+        sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected{count}\n")
         for iou in ("30", "50"):
             values = [f"{key} {figure[f'{key}_{iou}']}" for key in ("precision", "recall", "f1", "best_f1", "ap")]
             sys.stdout.write(f"  IoU 0.{iou[0]}: {', '.join(values)}\n")
