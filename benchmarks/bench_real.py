@@ -40,7 +40,8 @@ from training.folds import split
 
 COARSE_GSD_M = 0.5
 GROUP = "railcar"
-TURNED = ("precision_50", "recall_50", "f1_50", "best_f1_50", "ap_50", "ap_50_95", "f1_30", "count", "lo95", "hi95")
+COUNTED = ("count", "lo95", "hi95")
+TURNED = ("precision_50", "recall_50", "f1_50", "best_f1_50", "ap_50", "ap_50_95", "f1_30", *COUNTED)
 """Figures that are told over all turns of a scene; the last three where it is not cut into strips."""
 _SPREAD_PX = 1.0
 """Standard deviation of the Gaussian that makes a scene soft, and of that whose difference sharpens it."""
@@ -115,7 +116,7 @@ def find(task: Task, folder: Path) -> Seen:
         raise UsageError(f"{path}: {rejected[0].reason}.", "Give a scene that `railcars scenes` accepts.")
     counts = count_step(run, count_config())
     (row,) = counts[counts["group"] == GROUP].to_dict("records")
-    count: dict[str, float | None] = tidy({name: float(row[name]) for name in ("count", "lo95", "hi95")})
+    count: dict[str, float | None] = tidy({name: float(row[name]) for name in COUNTED})
     return Seen(read_places(run, folder / "scene", class_table().names)[0], count)
 
 
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     (options.out / "real.json").write_text(json.dumps(results, indent=1) + "\n")
     for name, figure in results.items():
-        count = "".join(f", {key} {figure[key]}" for key in ("count", "lo95", "hi95") if key in figure)
+        count = "".join(f", {key} {figure[key]}" for key in COUNTED if key in figure)
         sys.stdout.write(f"{name}: {figure['n_true']} true, {figure['n_detected']} detected{count}\n")
         for iou in ("30", "50"):
             values = [f"{key} {figure[f'{key}_{iou}']}" for key in ("precision", "recall", "f1", "best_f1", "ap")]

@@ -389,7 +389,7 @@ class TestCommand:
     @pytest.mark.usefixtures("painted")
     def test_weights_get_a_second_stage(self, cut: Path, weights: Weights, tmp_path: Path) -> None:
         settings = tmp_path / "second.yaml"
-        settings.write_text(json.dumps(small_config(looks=2).model_dump()))
+        settings.write_text(json.dumps(small_config(looks=2, pixels=0.0).model_dump()))
         app = typer.Typer()
         app.command()(command.main)
         told = CliRunner().invoke(
@@ -403,7 +403,7 @@ class TestCommand:
         both = load_weights(tmp_path / "both" / "fake.json")
         assert both.has_second
         assert not load_weights(weights.sidecar).has_second
-        assert "of the first stage in 14 looks at tiles" in told.output
+        assert "candidates-train: 26 boxes of the first stage in 14 looks at tiles" in told.output
         assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 3
         assert both.spec.training["second"]["tiles"] == 7
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from detector.counting.samples import Floats
 from training.secondstage.candidates import UNSURE, Candidates
@@ -35,13 +36,11 @@ def weigh(network: SecondNetwork, held_out: Candidates) -> dict[str, float]:
     rows = np.arange(len(target))
 
     def loss(factors: Floats) -> tuple[float, Floats]:
-        logits = factors[0] * first + factors[1] * own
-        logits -= logits.max(axis=1, keepdims=True)
-        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        wrong = np.exp(logits)
+        logs = log_softmax(factors[0] * first + factors[1] * own, axis=1)
+        wrong = np.exp(logs)
         wrong[rows, target] -= 1
         slopes = [float((wrong * each).sum()) / len(rows) for each in (first, own)]
-        return -float(logits[rows, target].mean()), np.array(slopes)
+        return -float(logs[rows, target].mean()), np.array(slopes)
 
     even = np.ones(2)
     found = minimize(loss, even, jac=True, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2)
